@@ -1,0 +1,51 @@
+# Two commands matter: `make serve` and `make test`. Each sets up what it needs the first time; `make help` lists all.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# TensorFlow's start-up lines are noise to a student; its errors still show
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/' | sort
+
+.PHONY: serve
+serve: $(VENV)/.service  ## serve the shipped model at http://127.0.0.1:8000 (DIGITS_* settings are passed on)
+	@exec $(BIN)/python -m service $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.training  ## run all tests (ARGS="-k name" for some)
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.training  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: train
+train: $(VENV)/.training  ## train, export, evaluate, publish, promote if not worse (ARGS="--data PATH")
+	$(BIN)/python -m training retrain $(ARGS)
+
+.PHONY: clean
+clean:  ## remove the virtual environment and what tools left behind
+	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; say which: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+# The stamps make setup quick the second time: they are newer than what they were made from
+$(VENV)/.service: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing the service ..."
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.training: $(VENV)/.service
+	@echo "Installing TensorFlow and the test tools (about a minute) ..."
+	@$(PIP) install -c constraints.txt -e '.[training,dev]'
+	@touch $@
