@@ -1,0 +1,141 @@
+"""python -m service: settings -> a bound socket, a loaded model, uvicorn. `--help` lists every setting."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import SecretStr, ValidationError
+from uvicorn.supervisors import Multiprocess
+
+from service import logs
+from service.app import create_app
+from service.engine import Engine
+from service.errors import DigitsError
+from service.metrics import Meter
+from service.protocol import Protocol
+from service.settings import Settings
+
+log = logging.getLogger("service")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until told to stop. Exits 1 with one sentence where that cannot begin, 2 where a setting is wrong."""
+    settings = _settings(sys.argv[1:] if arguments is None else arguments)
+    logs.set_up(settings)
+    try:
+        listener = _bind(settings.host, settings.port)
+        _serve(settings, listener)
+    except DigitsError as error:
+        sys.exit(f"Cannot start: {error}")
+
+
+def _settings(arguments: Sequence[str]) -> Settings:
+    try:
+        return Settings(_cli_parse_args=list(arguments))
+    except ValidationError as error:
+        for wrong in error.errors():
+            name = ".".join(map(str, wrong["loc"]))
+            sys.stderr.write(f"Cannot start: setting DIGITS_{name.upper()} ({wrong['msg']}); see --help.\n")
+        sys.exit(2)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Take the address before anything slow. Raises DigitsError where it is in use or not ours to take."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        raise DigitsError(
+            f"{host}:{port} cannot be listened on ({error.strerror}). Stop what listens there, or set DIGITS_PORT."
+        ) from None
+    return listener
+
+
+def _serve(settings: Settings, listener: socket.socket) -> None:
+    address = f"http://{settings.host}:{listener.getsockname()[1]}"
+    if settings.workers == 1:
+        app = create_app(settings)
+        _calm_collector()
+        _announce(app.state.engine, address, 1)
+        _run(uvicorn.Server(_config(app)), listener)
+        return
+    with TemporaryDirectory(prefix="digits-") as folder:
+        settings = settings.model_copy(update={"run_dir": settings.run_dir or Path(folder)})
+        os.environ.update(_environment(settings))  # worker processes build their own application from it
+        engine = Engine(settings, Meter())
+        engine.start()
+        _announce(engine, address, settings.workers)
+        config = _config("service.__main__:worker", factory=True, workers=settings.workers)
+        Multiprocess(config, sockets=[listener]).run()
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    def stop(*_: object) -> None:  # uvicorn drains and then raises the signal again, to this: so we exit 0
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    server.run(sockets=[listener])
+
+
+def worker() -> FastAPI:
+    """The application of one worker process, with settings from the environment."""
+    logs.set_up(Settings())
+    app = create_app()
+    _calm_collector()
+    return app
+
+
+def _calm_collector() -> None:
+    """Requests make short-lived lists by the thousand and hardly a cycle: collect rarely, and never what lives long."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+
+
+def _config(app: object, **more: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http=Protocol,
+        lifespan="on",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    values = ((name, getattr(settings, name)) for name in Settings.model_fields)
+    return {
+        f"DIGITS_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in values
+        if value is not None
+    }
+
+
+def _announce(engine: Engine, address: str, workers: int) -> None:
+    served = engine.served()
+    what = f"{served.name} version {served.version} ({served.card.get('architecture', 'unknown architecture')})"
+    how = f"{served.model.provider.upper()}, {workers} worker{'s' if workers > 1 else ''}"
+    log.info("Serving %s on %s at %s", what, how, address)
+
+
+if __name__ == "__main__":
+    main()

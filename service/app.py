@@ -1,0 +1,113 @@
+"""create_app(settings): builds and wires the service; the only file that knows all the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from service import __version__
+from service.board import Board
+from service.engine import Engine
+from service.errors import DigitsError
+from service.feedback import FeedbackStore
+from service.logs import AccessLog
+from service.metrics import Meter
+from service.middleware import Direct, Door
+from service.problems import on_digits_error, on_http_error, on_validation_error
+from service.recent import Recent
+from service.routes import admin, feedback, health, metrics, models, pages, predict, v1
+from service.settings import Settings
+from service.watcher import Watcher
+
+DESCRIPTION = """Handwritten digits in, digits out: the lecture's convolutional network, served from ONNX.
+
+Every refusal is `application/problem+json` whose `detail` says what to do."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The whole service, its model loaded, checked and warmed.
+
+    Args:
+        settings: by default read from the environment, as uvicorn's worker processes do.
+
+    Raises:
+        DigitsError: the default model cannot be served; the sentence says why.
+    """
+    settings = settings or Settings()
+    meter, access = Meter(), AccessLog(settings)
+    engine = Engine(settings, meter)
+    engine.start()
+    board = Board(settings.run_dir, lambda: engine.note() | {"numbers": meter.snapshot()})
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        chores = [asyncio.create_task(_every(0.5, access.write)), asyncio.create_task(_every(1, board.pin))]
+        chores.append(asyncio.create_task(watcher.run()))
+        yield
+        for chore in chores:
+            chore.cancel()
+        access.write()
+        board.pin()
+        engine.close()
+        feedback_store.close()
+
+    recent = Recent(settings.recent_rows, settings.run_dir)
+    watcher = Watcher(engine, board)
+    feedback_store = FeedbackStore(settings.feedback_path, settings.max_feedback_rows)
+    handler = predict.Predict(engine, settings, recent)
+    serving = v1.TensorFlowServing(engine, settings, recent)
+    direct: Direct = {
+        ("POST", "/predict"): handler,
+        ("POST", f"/v1/models/{settings.model}:predict"): serving.direct(settings.model),
+    }
+    app = Service(
+        lambda inner: Door(inner, direct, meter, access),
+        title="Digit Recognizer",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        max_body_size=settings.max_body_bytes,
+        docs_url=None,  # pages.py serves it without a CDN
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.settings, app.state.engine, app.state.board = settings, engine, board
+    app.state.recent, app.state.watcher, app.state.feedback = recent, watcher, feedback_store
+    app.include_router(predict.router(handler))
+    app.include_router(v1.router(serving))
+    app.include_router(models.router)
+    app.include_router(admin.router)
+    app.include_router(feedback.router)
+    app.include_router(health.router)
+    app.include_router(metrics.router)
+    app.include_router(pages.router)
+    app.mount("/static/docs", pages.swagger_files())
+    app.mount("/static", pages.static_files())
+    app.add_exception_handler(DigitsError, on_digits_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    return app
+
+
+class Service(FastAPI):
+    """FastAPI behind our Door, which stands before all of FastAPI's own middleware: they cost more than the model."""
+
+    def __init__(self, door: Callable[[ASGIApp], ASGIApp], **arguments: Any) -> None:
+        self._door = door
+        super().__init__(**arguments)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return self._door(super().build_middleware_stack())
+
+
+async def _every(seconds: float, chore: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        chore()

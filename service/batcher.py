@@ -1,0 +1,170 @@
+"""Many callers, one run: requests that wait in the same turn of the event loop share a batch. It knows no digits.
+
+A lone request runs at once, in place: no timer, no thread. Arrays of more than `inline_rows` rows go to one thread of
+low priority and run in pieces, so that small requests pass them. Everything here happens on the event loop but `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import pairwise
+from time import perf_counter_ns
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import Unavailable
+from service.statistics import Execution
+
+Array = NDArray[np.generic]
+Run = Callable[[Array], Array]
+Ran = Callable[[Execution], None]
+
+
+Waiting = tuple[Array, asyncio.Future[Array], int]  # rows, where the answer goes, since when
+
+
+class Queue:
+    """Rows that wait or run, over all batchers of one process, and the limit on them."""
+
+    def __init__(self, max_rows: int) -> None:
+        self.max_rows = max_rows
+        self.rows = 0
+
+    def enter(self, rows: int) -> None:
+        """Count `rows` in. Raises Unavailable where they do not fit, except that a lone request always may."""
+        if self.rows and self.rows + rows > self.max_rows:
+            raise Unavailable(f"The queue is full: {self.rows} digits are waiting. Try again in a second.")
+        self.rows += rows
+
+    def leave(self, rows: int) -> None:
+        self.rows -= rows
+
+
+class Batcher:
+    """One door: `await batcher.submit(rows)`.
+
+    Args:
+        run: takes (n, ...) and returns (n, ...), row for row. Called on the event loop and in a thread.
+        queue: the limit, shared with other batchers.
+        inline_rows: most rows that run on the event loop in one go.
+        piece_rows: rows in one run of a big array.
+        ran: told of every run that succeeded, on the event loop.
+    """
+
+    def __init__(
+        self, run: Run, queue: Queue, inline_rows: int = 64, piece_rows: int = 256, ran: Ran | None = None
+    ) -> None:
+        self._run = run
+        self._queue = queue
+        self._inline_rows = inline_rows
+        self._piece_rows = piece_rows
+        self._ran = ran or (lambda _: None)
+        self._waiting: list[Waiting] = []
+        self._aside: ThreadPoolExecutor | None = None
+
+    async def submit(self, rows: Array) -> Array:
+        """Run `rows` (n, ...), together with whatever else waits, and return the n results in order.
+
+        Raises:
+            Unavailable: the queue is full.
+        """
+        count = len(rows)
+        self._queue.enter(count)
+        try:
+            if count > self._inline_rows:
+                return await self._run_aside(rows)
+            return await self._join(rows)
+        finally:
+            self._queue.leave(count)
+
+    def close(self) -> None:
+        """Let go of the thread, once what runs in it has ended."""
+        if self._aside:
+            self._aside.shutdown(wait=False)
+
+    # -- small arrays: on the event loop --------------------------------------------------------------------
+
+    def _join(self, rows: Array) -> asyncio.Future[Array]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Array] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._flush)  # after every request that this turn of the loop has woken
+        self._waiting.append((rows, future, perf_counter_ns()))
+        return future
+
+    def _flush(self) -> None:
+        waiting = [one for one in self._waiting if not one[1].done()]  # the others went away
+        self._waiting = []
+        for start, end in pairwise(self._cuts([len(one[0]) for one in waiting])):
+            self._answer(waiting[start:end])
+
+    def _cuts(self, sizes: Sequence[int]) -> list[int]:
+        """Where to cut a queue into batches of at most inline_rows rows."""
+        cuts, rows = [0], 0
+        for index, size in enumerate(sizes):
+            if rows and rows + size > self._inline_rows:
+                cuts.append(index)
+                rows = 0
+            rows += size
+        return [*cuts, len(sizes)] if sizes else []
+
+    def _answer(self, batch: list[Waiting]) -> None:
+        began = perf_counter_ns()
+        try:
+            gathered = np.concatenate([one[0] for one in batch]) if len(batch) > 1 else batch[0][0]
+            ready = perf_counter_ns()
+            results = self._run(gathered)
+        except Exception as error:  # noqa: BLE001 - handed to whoever asked
+            self._answer_one_by_one(batch, error)
+            return
+        done, waited, end = perf_counter_ns(), 0, 0
+        for rows, future, since in batch:
+            start, end = end, end + len(rows)
+            waited += began - since
+            future.set_result(results[start:end])
+        self._ran(Execution(end, len(batch), waited, ready - began, done - ready, perf_counter_ns() - done))
+
+    def _answer_one_by_one(self, batch: list[Waiting], error: Exception) -> None:
+        """A batch failed: only the request that made it fail shall know."""
+        if len(batch) == 1:
+            batch[0][1].set_exception(error)
+            return
+        for one in batch:
+            self._answer([one])
+
+    # -- big arrays: aside ----------------------------------------------------------------------------------
+
+    async def _run_aside(self, rows: Array) -> Array:
+        if self._aside is None:
+            self._aside = ThreadPoolExecutor(1, "big-arrays", initializer=give_way)
+        gone, since, loop = threading.Event(), perf_counter_ns(), asyncio.get_running_loop()
+        try:
+            results, runs = await loop.run_in_executor(self._aside, self._run_pieces, rows, gone, since)
+        finally:
+            gone.set()
+        for run in runs:
+            self._ran(run)
+        return results
+
+    def _run_pieces(self, rows: Array, gone: threading.Event, since: int) -> tuple[Array, list[Execution]]:
+        results, runs = [], []
+        waited = perf_counter_ns() - since
+        for start in range(0, len(rows), self._piece_rows):
+            if gone.is_set():  # the caller went away: its rows cost nothing more
+                break
+            began = perf_counter_ns()
+            results.append(self._run(rows[start : start + self._piece_rows]))
+            runs.append(Execution(len(results[-1]), 1, 0 if start else waited, 0, perf_counter_ns() - began, 0))
+        return np.concatenate(results), runs
+
+
+def give_way() -> None:
+    """Lower this thread's priority below the event loop's. On Linux niceness belongs to a thread."""
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -1,0 +1,37 @@
+"""Which of the live versions a caller means: none in particular, a number, or a label. It knows nothing of HTTP."""
+
+from __future__ import annotations
+
+from service.engine import Engine, Served
+from service.errors import NoSuchModel
+from service.model import Pixels, Probabilities
+
+STABLE, CANARY = "stable", "canary"
+
+
+def answering(engine: Engine, name: str) -> dict[str, Served]:
+    """Everything that answers for this model, by its label. Raises NoSuchModel."""
+    found = {STABLE: engine.served(name)}
+    if trial := engine.trial(name):
+        found[CANARY] = trial.candidate
+    return found
+
+
+def find(engine: Engine, name: str, version: str = "") -> Served:
+    """The version that answers: the stable one, or the one of that number or label. Raises NoSuchModel."""
+    found = answering(engine, name)
+    for label, served in found.items():
+        if version in ("", label, str(served.version)):
+            return served
+    there = " and ".join(f"{served.version} ({label})" for label, served in found.items())
+    raise NoSuchModel(f"There is no version {version[:30]} of {name} that answers here; there is {there}.")
+
+
+async def predict(
+    engine: Engine, name: str, version: str, request_id: bytes, pixels: Pixels
+) -> tuple[Served, Probabilities]:
+    """Answer with the version that was asked for; where none was, a canary may answer its share of requests."""
+    if not version:
+        return await engine.predict(name, request_id, pixels)
+    served = find(engine, name, version)
+    return served, await served.predict(pixels)

@@ -1,0 +1,105 @@
+"""gzip and deflate: request bodies, whose size is limited while they are unpacked, and answers where they are asked for.
+
+Little work is done in place, much of it in a thread: zlib lets other threads run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+
+from service.errors import BadRequest, PayloadTooLarge, UnsupportedEncoding
+
+GZIP, ZLIB, RAW = 31, 15, -15  # what zlib calls window bits
+NAMES = {b"gzip": GZIP, b"x-gzip": GZIP, b"deflate": ZLIB}
+INLINE_BYTES = 64 * 1024
+WORTH_IT_BYTES = 1024
+LEVEL = 1  # floats hardly shrink further, and this is the fastest
+CODING = re.compile(rb"\s*([\w*-]+)\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?")
+
+
+def check_encoding(encoding: bytes) -> bytes:
+    """Content-Encoding -> gzip, x-gzip or deflate; empty where the body is not compressed. Raises UnsupportedEncoding."""
+    name = encoding.strip().lower()
+    if name in (b"", b"identity"):
+        return b""
+    if name not in NAMES:
+        said = encoding.decode("latin-1")[:40]
+        raise UnsupportedEncoding(
+            f"Bodies compressed as {said!r} are not read here; send gzip, deflate or no compression."
+        )
+    return name
+
+
+async def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
+    """A body without its compression.
+
+    Args:
+        body: as it came.
+        encoding: what check_encoding said.
+        limit: most bytes that may come out; no more than one byte beyond it is ever unpacked.
+
+    Raises:
+        BadRequest: not that compression, cut short, or with something behind its end.
+        PayloadTooLarge: it unpacks to more than `limit` bytes.
+    """
+    if not encoding or not body:
+        return body
+    reader = zlib.decompressobj(_window_bits(body, encoding))
+    begun = b""
+    if len(body) <= INLINE_BYTES:
+        begun = _unpack(reader, body, min(INLINE_BYTES, limit + 1))
+        body = reader.unconsumed_tail
+    if body:
+        begun = await asyncio.to_thread(lambda: begun + _unpack(reader, body, limit + 1 - len(begun)))
+    if len(begun) > limit:
+        raise PayloadTooLarge(
+            f"The body unpacks to more than the limit of {limit:,} bytes. Send fewer digits a request."
+        )
+    if not reader.eof or reader.unused_data:
+        what = "ends before" if not reader.eof else "goes on behind"
+        raise BadRequest(f"The body {what} the end of its compressed data; send it again, whole.")
+    return begun
+
+
+async def compress(body: bytes, accept: bytes) -> tuple[bytes, bytes]:
+    """An answer in a coding that the caller accepts.
+
+    Who asks for a single coding gets it. Who names several, as HTTP libraries do unasked, gets one where it is worth it.
+
+    Returns:
+        The body, and its Content-Encoding, empty where it is left as it is.
+    """
+    coding = _choose(accept)
+    if not coding or (b"," in accept and len(body) < WORTH_IT_BYTES):
+        return body, b""
+    if len(body) > INLINE_BYTES:
+        return await asyncio.to_thread(zlib.compress, body, LEVEL, NAMES[coding]), coding
+    return zlib.compress(body, LEVEL, NAMES[coding]), coding
+
+
+def _unpack(reader: zlib._Decompress, body: bytes, most: int) -> bytes:
+    try:
+        return reader.decompress(body, most)
+    except zlib.error:
+        raise BadRequest("The body is not compressed as its Content-Encoding says, or it is damaged.") from None
+
+
+def _window_bits(body: bytes, encoding: bytes) -> int:
+    """What "deflate" means: a zlib stream, or, from clients who took the name literally, the bare compressed data."""
+    zlib_header = len(body) > 1 and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+    return RAW if encoding == b"deflate" and not zlib_header else NAMES[encoding]
+
+
+def _choose(accept: bytes) -> bytes:
+    """gzip or deflate, whichever Accept-Encoding prefers; empty where it wants neither."""
+    best, preference = b"", 0.0
+    for item in accept.lower().split(b","):
+        found = CODING.fullmatch(item)
+        if not found:
+            continue
+        name = b"gzip" if found[1] == b"*" else found[1]
+        if name in NAMES and float(found[2] or 1) > preference:
+            best, preference = name, float(found[2] or 1)
+    return best

@@ -1,0 +1,72 @@
+"""What a route may ask for, from the application that it runs in."""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from service.board import Board
+from service.engine import Engine
+from service.errors import Forbidden, Unauthorized
+from service.feedback import FeedbackStore
+from service.recent import Recent
+from service.settings import Settings
+from service.watcher import Watcher
+
+
+def _engine(request: Request) -> Engine:
+    engine: Engine = request.app.state.engine
+    return engine
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _board(request: Request) -> Board:
+    board: Board = request.app.state.board
+    return board
+
+
+def _feedback(request: Request) -> FeedbackStore:
+    store: FeedbackStore = request.app.state.feedback
+    return store
+
+
+def _recent(request: Request) -> Recent:
+    recent: Recent = request.app.state.recent
+    return recent
+
+
+def _watcher(request: Request) -> Watcher:
+    watcher: Watcher = request.app.state.watcher
+    return watcher
+
+
+def admin_only(request: Request) -> None:
+    """Refuses callers without the admin key, and everybody where none is set."""
+    key = _settings(request).admin_key
+    if key is None:
+        raise Forbidden("Admin calls are off here; start the service with DIGITS_ADMIN_KEY to switch them on.")
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    given = request.headers.get("x-admin-key") or (bearer if scheme.lower() == "bearer" else "")
+    if not given:
+        raise Unauthorized("The admin key is missing; send it as Authorization: Bearer <key>.")
+    if not compare_digest(given.encode(), key.get_secret_value().encode()):
+        raise Forbidden("That is not the admin key.")
+
+
+def _wants_text(request: Request) -> bool:
+    return "text/plain" in request.headers.get("accept", "")
+
+
+EngineDep = Annotated[Engine, Depends(_engine)]
+BoardDep = Annotated[Board, Depends(_board)]
+FeedbackDep = Annotated[FeedbackStore, Depends(_feedback)]
+RecentDep = Annotated[Recent, Depends(_recent)]
+WatcherDep = Annotated[Watcher, Depends(_watcher)]
+SettingsDep = Annotated[Settings, Depends(_settings)]
+WantsText = Annotated[bool, Depends(_wants_text)]

@@ -1,0 +1,209 @@
+"""The gRPC server: its port, its limits, its borders. What a call answers is calls.py's; it knows no digits.
+
+It runs on the event loop of the HTTP service, so that both share one engine, one queue and one batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import count
+from time import perf_counter
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+
+from service.errors import BadRequest, DigitsError
+from service.grpc.calls import Calls
+from service.grpc.messages import SERVICE, Message, ModelInferResponse, ModelStreamInferResponse, methods
+from service.logs import AccessLog
+from service.metrics import Meter
+from service.settings import Settings
+
+log = logging.getLogger("service")
+
+GRACE_S = 30.0
+MOST_IN_STREAM = 64  # requests of one stream that are answered at the same time
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+CLIENT_WENT_AWAY = 499
+OUR_FAULT = "Something went wrong here, not in your request. Try again, and report the x-request-id."
+CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    409: grpc.StatusCode.FAILED_PRECONDITION,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    415: grpc.StatusCode.INVALID_ARGUMENT,
+    422: grpc.StatusCode.INVALID_ARGUMENT,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    501: grpc.StatusCode.UNIMPLEMENTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+}
+
+Context = Any
+
+
+class GrpcServer:
+    """`await start()` and `await stop()`.
+
+    Args:
+        calls: an async method for each rpc of the service.
+        settings: host, port and the limit on a message.
+        meter, access: where calls are counted and logged, as those over HTTP are.
+    """
+
+    def __init__(self, calls: Calls, settings: Settings, meter: Meter, access: AccessLog) -> None:
+        self._calls = calls
+        self._settings = settings
+        self._meter = meter
+        self._access = access
+        self._server: Any = None
+        self._readers: set[asyncio.Task[None]] = set()
+        self._ids = count()
+        self._prefix = secrets.token_hex(6)
+
+    async def start(self) -> None:
+        """Listen. Raises DigitsError where the port is not to be had."""
+        options = [
+            ("grpc.so_reuseport", 1),
+            ("grpc.max_receive_message_length", self._settings.max_body_bytes),
+            ("grpc.max_send_message_length", -1),
+        ]
+        self._server = grpc.aio.server(options=options)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        try:
+            self._server.add_insecure_port(f"{host}:{self._settings.grpc_port}")
+        except RuntimeError:
+            raise DigitsError(f"{host}:{self._settings.grpc_port} cannot be listened on for gRPC.") from None
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Take no more calls, answer those that are here, and end: streams too, after the answers that they wait for."""
+        for reader in self._readers:
+            reader.cancel()
+        await self._server.stop(GRACE_S)
+
+    def _handlers(self) -> dict[str, Any]:
+        return {method.name: self._handler(method) for method in methods()}
+
+    def _handler(self, method: Any) -> Any:
+        call, kind = getattr(self._calls, method.name, None), GetMessageClass(method.input_type)
+
+        def parse(data: bytes) -> Message | None:
+            try:
+                return kind.FromString(data)
+            except DecodeError:
+                return None
+
+        to_bytes = GetMessageClass(method.output_type).SerializeToString
+        if method.client_streaming:
+            return grpc.stream_stream_rpc_method_handler(self._stream, parse, to_bytes)
+        return grpc.unary_unary_rpc_method_handler(self._unary(method.name, call), parse, to_bytes)
+
+    # -- borders ------------------------------------------------------------------------------------------------
+
+    def _unary(self, name: str, call: Callable[..., Awaitable[Message]]) -> Callable[..., Awaitable[Message]]:
+        async def handler(request: Message | None, context: Context) -> Message:
+            metadata = _metadata(context)
+            request_id = self._request_id(request, metadata)
+            context.set_trailing_metadata((("x-request-id", request_id),))
+            start, status = perf_counter(), CLIENT_WENT_AWAY
+            try:
+                answer = await self._answer(call, request, metadata, request_id)
+                status = 200
+            except DigitsError as error:
+                status = error.status
+                more = tuple((key.lower(), value) for key, value in error.headers.items())
+                await context.abort(CODES.get(status, grpc.StatusCode.INTERNAL), str(error), _id(request_id) + more)
+            except Exception:  # the caller gets an id to report, the log gets the trace
+                status = 500
+                log.exception("request %s failed", request_id)
+                await context.abort(grpc.StatusCode.INTERNAL, OUR_FAULT, _id(request_id))
+            finally:
+                self._note(name, status, perf_counter() - start, request_id)
+            return answer
+
+        return handler
+
+    async def _answer(
+        self, call: Callable[..., Awaitable[Message]], request: Message | None, metadata: dict[str, str], request_id: str
+    ) -> Message:
+        if request is None:
+            raise BadRequest("The message cannot be parsed; is it of the protocol's package inference?")
+        return await call(request, metadata, request_id)
+
+    async def _stream(self, requests: AsyncIterator[Message | None], context: Context) -> AsyncIterator[Message]:
+        """Answers in the order of the requests; several at the same time, so that they may share a batch."""
+        metadata = _metadata(context)
+        answers: asyncio.Queue[asyncio.Task[Message] | None] = asyncio.Queue(MOST_IN_STREAM)
+
+        async def read() -> None:
+            try:
+                async for request in requests:
+                    await answers.put(asyncio.create_task(self._one_of_many(request, metadata)))
+            finally:
+                await answers.put(None)
+
+        reader = asyncio.create_task(read())
+        self._readers.add(reader)
+        try:
+            while (answer := await answers.get()) is not None:
+                yield await answer
+        finally:
+            self._readers.discard(reader)
+            reader.cancel()
+            while not answers.empty():
+                if (answer := answers.get_nowait()) is not None:
+                    answer.cancel()
+
+    async def _one_of_many(self, request: Message | None, metadata: dict[str, str]) -> Message:
+        """One answer of a stream: a refusal is an answer, and the stream goes on."""
+        request_id = self._request_id(request, metadata)
+        start, status = perf_counter(), CLIENT_WENT_AWAY
+        try:
+            found = await self._answer(self._calls.ModelInfer, request, metadata, request_id)
+            found.parameters["triton_final_response"].bool_param = True
+            status = 200
+            return ModelStreamInferResponse(infer_response=found)
+        except DigitsError as error:
+            status = error.status
+            return self._refusal(request, str(error))
+        except Exception:  # as for a single call
+            status = 500
+            log.exception("request %s failed", request_id)
+            return self._refusal(request, OUR_FAULT)
+        finally:
+            self._note("ModelStreamInfer", status, perf_counter() - start, request_id)
+
+    def _refusal(self, request: Message | None, said: str) -> Message:
+        whose = ModelInferResponse(id=request.id if request else "")
+        return ModelStreamInferResponse(error_message=said, infer_response=whose)
+
+    def _note(self, name: str, status: int, seconds: float, request_id: str) -> None:
+        route = f"/{SERVICE}/{name}"
+        self._meter.request(route, "gRPC", status, seconds)
+        if status >= self._access.from_status:
+            self._access.add("gRPC", route, status, seconds, request_id)
+
+    def _request_id(self, request: Message | None, metadata: dict[str, str]) -> str:
+        """The caller's own, from the metadata or the message, or a new one."""
+        for given in (metadata.get("x-request-id", ""), getattr(request, "id", "")):
+            if REQUEST_ID.fullmatch(given):
+                return str(given)
+        return f"{self._prefix}-g{next(self._ids):x}"
+
+
+def _metadata(context: Context) -> dict[str, str]:
+    """The caller's metadata, but for binary values."""
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+
+
+def _id(request_id: str) -> tuple[tuple[str, str], ...]:
+    return (("x-request-id", request_id),)

@@ -1,0 +1,111 @@
+"""The one door every request comes through: its id, its refusal as a problem document, its count, its log line.
+
+Calls named in `direct` go straight to their handler, past FastAPI's routing, which costs more than the model does.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from itertools import count
+from time import perf_counter
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import DigitsError
+from service.logs import AccessLog
+from service.metrics import Meter
+from service.problems import from_error, refusal
+
+log = logging.getLogger("service")
+
+Direct = Mapping[tuple[str, str], ASGIApp]
+Patterns = Sequence[tuple[re.Pattern[str], str, ASGIApp]]
+
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+METHODS = {"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"}
+CLIENT_WENT_AWAY = 499
+
+
+class Door:
+    """Plain ASGI middleware, and the last border of all: what is not refused by name becomes a 500 without a trace.
+
+    Args:
+        app: the rest of the service.
+        direct: (method, path) -> ASGI handler for the calls that must be fast.
+        meter: where requests are counted.
+        access: where they are logged.
+        patterns: the same for paths that hold a name: what "METHOD /path" must match (its groups become the
+            `path_params`), the route as metrics call it, and the handler.
+    """
+
+    def __init__(self, app: ASGIApp, direct: Direct, meter: Meter, access: AccessLog, patterns: Patterns = ()) -> None:
+        self._app = app
+        self._direct = direct
+        self._meter = meter
+        self._access = access
+        self._patterns = patterns
+        self._ids = count()
+        self._prefix = secrets.token_hex(6)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = perf_counter()
+        request_id = self._request_id(scope)
+        scope["request_id"] = request_id
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((b"x-request-id", request_id))
+            await send(message)
+
+        handler = self._direct.get((scope["method"], scope["path"])) or self._by_pattern(scope)
+        try:
+            await handler(scope, receive, send_with_id)
+        except DigitsError as error:
+            await from_error(error, scope["path"])(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = CLIENT_WENT_AWAY
+        except Exception:  # the caller gets an id to report, the log gets the trace
+            log.exception("request %s failed", request_id.decode())
+            if status:
+                raise
+            detail = "Something went wrong here, not in your request. Try again, and report the x-request-id."
+            await refusal(scope["path"], 500, detail)(scope, receive, send_with_id)
+        self._note(scope, status, perf_counter() - start, request_id)
+
+    def _by_pattern(self, scope: Scope) -> ASGIApp:
+        for pattern, route, handler in self._patterns:
+            if found := pattern.fullmatch(f"{scope['method']} {scope['path']}"):
+                scope["path_params"], scope["direct_route"] = found.groupdict(""), route
+                return handler
+        return self._app
+
+    def _note(self, scope: Scope, status: int, seconds: float, request_id: bytes) -> None:
+        method: str = scope["method"]
+        self._meter.request(_route(scope, self._direct), method if method in METHODS else "other", status, seconds)
+        if status >= self._access.from_status:
+            self._access.add(method, scope["path"], status, seconds, request_id.decode())
+
+    def _request_id(self, scope: Scope) -> bytes:
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+                return bytes(value)
+        return f"{self._prefix}-{next(self._ids):x}".encode()
+
+
+def _route(scope: Scope, direct: Direct) -> str:
+    """The route's pattern, not the path: a metric must not grow with what callers type."""
+    if (scope["method"], scope["path"]) in direct:
+        path: str = scope["path"]
+        return path
+    found: str = scope["direct_route"] if "direct_route" in scope else getattr(scope.get("route"), "path", "unmatched")
+    return found

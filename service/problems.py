@@ -1,0 +1,68 @@
+"""Errors on the wire: application/problem+json (RFC 9457), whose `detail` says what was wrong and what to do.
+
+Under /v1 and /v2 they are what those protocols demand, {"error": the same sentence}, and 409 and 422 are 400 there.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.errors import DigitsError, InvalidValue
+
+MEDIA_TYPE = "application/problem+json"
+PROTOCOLS = re.compile(r"/v[12](/|$)")
+
+
+def refusal(path: str, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
+    """The error document that callers of this path expect."""
+    if not PROTOCOLS.match(path):
+        return problem(status, detail, headers, **more)
+    status = 400 if status in (409, 422) else status
+    return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
+    """One problem document: type, title, status, detail, and what else the error knows."""
+    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+    return Response(orjson.dumps(document), status, headers, MEDIA_TYPE)
+
+
+def from_error(error: DigitsError, path: str) -> Response:
+    """The document of one of our own refusals; `field` says where, if somewhere."""
+    where = {"field": error.field} if isinstance(error, InvalidValue) and error.field else {}
+    return refusal(path, error.status, str(error), error.headers, **where)
+
+
+async def on_digits_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DigitsError)
+    return from_error(error, request.url.path)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """What Starlette's router refuses: unknown paths and wrong methods."""
+    assert isinstance(error, HTTPException)
+    details = {
+        404: f"There is nothing at {request.url.path[:100]}; GET /docs lists all calls.",
+        405: f"{request.method[:20]} is not allowed here; use {(error.headers or {}).get('Allow', 'another method')}.",
+    }
+    headers = dict(error.headers or {})
+    return refusal(request.url.path, error.status_code, details.get(error.status_code, str(error.detail)), headers)
+
+
+async def on_validation_error(request: Request, error: Exception) -> Response:
+    """What FastAPI's own parameters refuse: a version that is no number, and the like."""
+    assert isinstance(error, RequestValidationError)
+    path, first = request.url.path, error.errors()[0]
+    if first["type"] == "json_invalid":
+        said = first.get("ctx", {}).get("error", "it cannot be parsed")
+        return refusal(path, 400, f"The body is not JSON: {said}.")
+    field = ".".join(str(part) for part in first["loc"])
+    return refusal(path, 422, f"{field}: {first['msg']}.", field=field)

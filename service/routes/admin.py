@@ -1,0 +1,40 @@
+"""POST promote and rollback: which version is served, by those who hold the admin key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from starlette.concurrency import run_in_threadpool
+
+from service.check import check
+from service.deps import EngineDep, WatcherDep, admin_only
+from service.errors import Conflict, ModelBroken
+from service.routes.models import Name, Version
+from service.schemas import Promoted, problem_responses
+
+router = APIRouter(tags=["models"], dependencies=[Depends(admin_only)], responses=problem_responses(401, 403, 404, 409))
+
+
+@router.post("/models/{name}/versions/{version}/promote", response_model=Promoted, summary="Serve this version")
+async def promote(engine: EngineDep, watcher: WatcherDep, name: Name, version: Version) -> dict[str, Any]:
+    """Tries the version out, writes it to `current`, and answers once this worker serves it; the others follow."""
+    engine.repository.model_path(name, version)  # a version that does not exist is no conflict
+    try:
+        await check(engine.repository.root, name, version)
+    except ModelBroken as error:
+        raise Conflict(f"Version {version} is not promoted: {error}") from None
+    await run_in_threadpool(engine.repository.promote, name, version)
+    return await _followed(engine, watcher, name)
+
+
+@router.post("/models/{name}/rollback", response_model=Promoted, summary="Serve the version served before")
+async def rollback(engine: EngineDep, watcher: WatcherDep, name: Name) -> dict[str, Any]:
+    """The same move backwards."""
+    await run_in_threadpool(engine.repository.rollback, name)
+    return await _followed(engine, watcher, name)
+
+
+async def _followed(engine: EngineDep, watcher: WatcherDep, name: str) -> dict[str, Any]:
+    await watcher.follow(name)
+    return {"name": name, "version": engine.served(name).version, "current": engine.repository.current(name)}

@@ -1,0 +1,60 @@
+"""GET /metrics: Prometheus text, added up over all workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.core import Metric
+
+from service import drift
+from service.board import Note
+from service.deps import BoardDep, EngineDep, RecentDep
+from service.engine import Engine
+from service.metrics import added_up, exposition, gauge
+from service.recent import Recent
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+def metrics(board: BoardDep, engine: EngineDep, recent: RecentDep) -> Response:
+    """Requests, batches, classes found and what each worker serves."""
+    notes = board.all()
+    numbers = added_up(note["numbers"] for note in notes)
+    gauges = chain(_gauges([note for note in notes if note["alive"]]), _trials(notes), _drift(engine, recent))
+    return Response(exposition(numbers, gauges), 200, {}, CONTENT_TYPE_LATEST)
+
+
+def _gauges(alive: list[Note]) -> Iterator[Metric]:
+    yield gauge("digits_workers", "Worker processes that run.", {(): len(alive)})
+    yield gauge("digits_queue_rows", "Digits that wait or run.", {(): sum(note["queue_rows"] for note in alive)})
+    serving: dict[tuple[str, ...], float] = {}
+    for note in alive:
+        for name, version in note["live"].items():
+            key = (name, str(version), note["provider"])
+            serving[key] = serving.get(key, 0) + 1
+    yield gauge("digits_serving_workers", "Workers that serve a version.", serving, ("model", "version", "provider"))
+
+
+def _trials(notes: list[Note]) -> Iterator[Metric]:
+    for what in ("requests", "errors", "compared", "disagreed", "dropped"):
+        counts: dict[tuple[str, ...], float] = {}
+        for note in notes:
+            for name, trial in note["trials"].items():
+                key = (name, str(trial["version"]))
+                counts[key] = counts.get(key, 0) + trial[what]
+        yield gauge(f"digits_trial_{what}", f"Canary or shadow: {what}.", counts, ("model", "version"))
+
+
+def _drift(engine: Engine, recent: Recent) -> Iterator[Metric]:
+    found: dict[tuple[str, ...], float] = {}
+    for name in engine.names():
+        served = engine.served(name)
+        window = recent.window(name, served.version)
+        for statistic, value in drift.indices(served.card.get("reference"), *window).items():
+            found[name, str(served.version), statistic] = value
+    text = "Population stability index of the last digits against the card's; over 0.1 look, over 0.25 act."
+    yield gauge("digits_drift_psi", text, found, ("model", "version", "statistic"))

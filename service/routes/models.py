@@ -1,0 +1,99 @@
+"""GET /model, /models, /models/{name}, /models/{name}/versions/{v}: what is served, and what else is published."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from fastapi.responses import PlainTextResponse, Response
+
+from service.board import Board, trial_counts
+from service.deps import BoardDep, EngineDep, WantsText
+from service.engine import Engine
+from service.errors import DigitsError, NoSuchModel
+from service.schemas import ModelCard, ModelDetail, ModelList, ServedCard, problem_responses
+
+Name = Annotated[str, Path(description="The model's name, such as digits.", max_length=64)]
+Version = Annotated[int, Path(description="A published version.", ge=1, lt=10**18)]
+TABLE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/model", response_model=ServedCard, summary="The served model", responses=TABLE)
+async def model(engine: EngineDep, text: WantsText) -> Response | dict[str, Any]:
+    """Card and summary of the version that answers /predict. With `Accept: text/plain`, the lecture's table."""
+    served = engine.served()
+    if text:
+        return PlainTextResponse(_table(served.card))
+    return _shown(served.card) | served.model.signature() | {"provider": served.model.provider}
+
+
+@router.get("/models", response_model=ModelList, summary="All models")
+async def models(engine: EngineDep) -> dict[str, Any]:
+    return {"models": [_versions(engine, name) for name in _names(engine)]}
+
+
+@router.get(
+    "/models/{name}",
+    response_model=ModelDetail,
+    summary="One model and its versions",
+    responses={**TABLE, **problem_responses(404)},
+)
+async def one(engine: EngineDep, board: BoardDep, name: Name, text: WantsText) -> Response | dict[str, Any]:
+    """Which version is live here, which is promoted, and all that are published."""
+    if name not in _names(engine):
+        known = ", ".join(_names(engine))
+        raise NoSuchModel(f"There is no model named {name[:64]}; there are: {known}.")
+    if text:
+        return PlainTextResponse(_table(engine.served(name).card))
+    return _versions(engine, name) | _now(engine, board, name)
+
+
+@router.get(
+    "/models/{name}/versions/{version}",
+    response_model=ModelCard,
+    summary="The card of one version",
+    responses={**TABLE, **problem_responses(404)},
+)
+async def version(engine: EngineDep, name: Name, version: Version, text: WantsText) -> Response | dict[str, Any]:
+    """What was trained, on what, how, and how good it is. With `Accept: text/plain`, the lecture's table."""
+    card = engine.repository.card(name, version)
+    return PlainTextResponse(_table(card)) if text else _shown(card)
+
+
+def _now(engine: Engine, board: Board, name: str) -> dict[str, Any]:
+    notes = board.alive()
+    workers = [
+        {"pid": note["pid"], "version": note["live"].get(name), "refused": note["refused"].get(name)} for note in notes
+    ]
+    plan = engine.repository.trial(name)
+    trial = plan and {
+        "version": plan.version,
+        "percent": plan.percent,
+        "shadow": plan.shadow,
+        **trial_counts(board.all(), name, plan.id),
+    }
+    return {"workers": workers, "trial": trial, "last_trial": engine.repository.last_trial(name)}
+
+
+def _shown(card: dict[str, Any]) -> dict[str, Any]:
+    """The card without what only a loader reads."""
+    return {key: value for key, value in card.items() if key != "self_test"}
+
+
+def _table(card: dict[str, Any]) -> str:
+    return str(card.get("summary", "")).rstrip() + "\n"
+
+
+def _names(engine: Engine) -> list[str]:
+    return sorted({*engine.repository.names(), *engine.names()})
+
+
+def _versions(engine: Engine, name: str) -> dict[str, Any]:
+    live = engine.served(name).version if name in engine.names() else None
+    try:
+        current = engine.repository.current(name)
+    except DigitsError:
+        current = None
+    return {"name": name, "version": live, "current": current, "versions": engine.repository.versions(name)}

@@ -1,0 +1,46 @@
+"""GET / (the page) and GET /docs, whole without internet: a lecture hall's network is not to be counted on."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import FileResponse, HTMLResponse
+
+HERE = Path(__file__).parent.parent / "static"
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def page() -> FileResponse:
+    """Draw a digit or drop a picture, and see what the model says."""
+    return FileResponse(HERE / "index.html")
+
+
+@router.get("/docs")
+async def docs(request: Request) -> HTMLResponse:
+    """Swagger UI, from our own address."""
+    root = request.scope.get("root_path", "").rstrip("/")
+    return get_swagger_ui_html(
+        openapi_url=f"{root}/openapi.json",
+        title="Digit Recognizer: every call",
+        swagger_js_url=f"{root}/static/docs/swagger-ui-bundle.js",
+        swagger_css_url=f"{root}/static/docs/swagger-ui.css",
+        swagger_favicon_url=f"{root}/static/favicon.svg",
+    )
+
+
+def swagger_files() -> StaticFiles:
+    """Swagger UI's own files, which the package fastapi-offline carries."""
+    package = find_spec("fastapi_offline")
+    assert package is not None
+    assert package.origin is not None
+    return StaticFiles(directory=Path(package.origin).parent / "static")
+
+
+def static_files() -> StaticFiles:
+    return StaticFiles(directory=HERE)

@@ -1,0 +1,41 @@
+"""Every knob of the service: an environment variable DIGITS_<NAME> or a flag of `python -m service`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Digit Recognizer: serve an ONNX digit classifier over HTTP.
+
+    Each flag can be given as an environment variable instead: --models-dir is DIGITS_MODELS_DIR. A flag wins.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DIGITS_", cli_kebab_case=True, cli_prog_name="python -m service")
+
+    host: str = Field("127.0.0.1", description="Address to listen on. 0.0.0.0 lets other machines in.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 asks the system for a free one.")
+    models_dir: Path = Field(Path("models"), description="The model repository: <name>/<version>/model.onnx.")
+    model: str = Field("digits", description="The model that /predict and /model mean.")
+    provider: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Execution provider. auto: CUDA where it works, else CPU. cuda: refuse to start without."
+    )
+    workers: int = Field(1, ge=1, le=256, description="Worker processes. One a core is enough.")
+    admin_key: SecretStr | None = Field(None, description="Key for promote and rollback over HTTP. None: they are off.")
+    max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, in bytes.")
+    body_timeout_s: float = Field(120, gt=0, description="Longest time a request's body may take to come, in seconds.")
+    max_instances: int = Field(30_000, ge=1, description="Most digits in one request. Kaggle's test.csv has 28,000.")
+    max_queue_rows: int = Field(60_000, ge=1, description="Most digits waiting or running before 503.")
+    max_image_pixels: int = Field(16_000_000, ge=784, description="Largest picture, in pixels, read from its header.")
+    max_files: int = Field(100, ge=1, description="Most files in one multipart/form-data request.")
+    feedback_path: Path = Field(Path("feedback.sqlite"), description="Where corrected digits are kept, an SQLite file.")
+    max_feedback_rows: int = Field(100_000, ge=1, description="Most corrected digits to keep; about 1 kB each.")
+    recent_rows: int = Field(4096, ge=1, le=1_000_000, description="Last digits to remember, for feedback and drift.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line to log.")
+    log_format: Literal["text", "json"] = Field("text", description="Log lines for people, or one JSON object a line.")
+    access_log: bool = Field(False, description="Log every request, not only those refused.")
+    run_dir: Path | None = Field(None, description="Folder the workers share; made by itself when there are several.")

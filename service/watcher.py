@@ -1,0 +1,165 @@
+"""Looks at the repository once or twice a second and moves the engine after it: a new `current`, a trial, its verdict.
+
+A version is first tried out in a process of its own (check.py), then loaded beside the live one and swapped in by one
+assignment. One that fails stays out until its files, or `current`, change; the live one serves on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from service.board import Board, trial_counts
+from service.check import check
+from service.engine import Engine
+from service.errors import Conflict, DigitsError
+from service.plan import TrialPlan
+from service.trial import Trial
+
+log = logging.getLogger("service")
+
+POLL_S = 0.5
+Signature = tuple[Any, ...]
+
+
+class Watcher:
+    """Follows the repository for one process.
+
+    Args:
+        engine: what is moved.
+        board: whose counts of all workers a verdict is made on.
+    """
+
+    def __init__(self, engine: Engine, board: Board) -> None:
+        self._engine = engine
+        self._board = board
+        self._repository = engine.repository
+        self._busy = asyncio.Lock()
+        self._refused: dict[tuple[str, int], Signature] = {}
+
+    async def run(self) -> None:
+        """Look until cancelled. Nothing that is found in the repository ends this."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await self.look()
+            except Exception:  # the last border of this task
+                log.exception("looking at the model repository failed; the live versions serve on")
+
+    async def look(self) -> None:
+        """Look once."""
+        for name in sorted({*self._engine.names(), *self._repository.names()}):
+            async with self._busy:
+                if name in self._board.unloaded():
+                    self._unload(name)
+                    continue
+                await self._follow_current(name)
+                await self._follow_trial(name)
+
+    async def unload(self, name: str) -> None:
+        """Serve a model no more, in this worker now and in the others when they look next. Raises NoSuchModel."""
+        if name not in self._engine.unloaded:
+            self._engine.served(name)
+        self._board.unload(name)
+        async with self._busy:
+            self._unload(name)
+
+    async def load(self, name: str) -> None:
+        """Serve the promoted version of a model, whether it was unloaded or not.
+
+        Raises:
+            NoSuchModel: nothing of that name is promoted.
+            Conflict: the promoted version must not be served.
+        """
+        self._repository.current(name)
+        self._board.load(name)
+        await self.follow(name)
+
+    async def follow(self, name: str) -> None:
+        """Bring one model up to its `current` now. Raises Conflict where the promoted version is refused."""
+        if name in self._board.unloaded():
+            return
+        async with self._busy:
+            await self._follow_current(name)
+        if reason := self._engine.refused.get(name):
+            raise Conflict(reason)
+
+    # -- current --------------------------------------------------------------------------------------------
+
+    async def _follow_current(self, name: str) -> None:
+        live = self._engine.served(name).version if name in self._engine.names() else None
+        try:
+            version = self._repository.current(name)
+        except DigitsError as error:
+            self._note_refusal(name, str(error))
+            return
+        if version == live:
+            self._engine.refused.pop(name, None)
+            return
+        if self._refused.get((name, version)) == self._repository.signature(name, version):
+            return
+        await self._move(name, version, live)
+
+    def _unload(self, name: str) -> None:
+        if name in self._engine.names():
+            log.info("%s is unloaded", name)
+        self._engine.unload(name)
+
+    async def _move(self, name: str, version: int, live: int | None) -> None:
+        signature = self._repository.signature(name, version)  # taken first: a change meanwhile is looked at again
+        try:
+            await check(self._repository.root, name, version)
+            self._engine.swap(await asyncio.to_thread(self._engine.load, name, version))
+        except DigitsError as error:
+            self._refused[name, version] = signature
+            self._note_refusal(name, str(error))
+            return
+        self._engine.refused.pop(name, None)
+        self._board.pin()
+        log.info("Serving %s version %s now, version %s until now", name, version, live)
+
+    def _note_refusal(self, name: str, reason: str) -> None:
+        if self._engine.refused.get(name) != reason:
+            log.warning("%s stays on the version it serves: %s", name, reason)
+            self._engine.refused[name] = reason
+
+    # -- trials ---------------------------------------------------------------------------------------------
+
+    async def _follow_trial(self, name: str) -> None:
+        plan = self._repository.trial(name) if name in self._engine.names() else None
+        running = self._engine.trial(name)
+        if running and (plan is None or plan.id != running.plan.id):
+            self._engine.swap_trial(name, None)
+            running = None
+        if plan and not running:
+            await self._begin(name, plan)
+        elif plan and running:
+            self._judge(name, plan)
+
+    async def _begin(self, name: str, plan: TrialPlan) -> None:
+        if plan.version == self._engine.served(name).version:
+            return
+        try:
+            await check(self._repository.root, name, plan.version)
+            candidate = await asyncio.to_thread(self._engine.load, name, plan.version)
+        except DigitsError as error:
+            self._end(name, plan, f"rolled back: {error}")
+            return
+        self._engine.swap_trial(name, Trial(plan, candidate))
+        how = "in the shadow" if plan.shadow else f"as a canary for {plan.percent:g} % of requests"
+        log.info("Trying %s version %s %s", name, plan.version, how)
+
+    def _judge(self, name: str, plan: TrialPlan) -> None:
+        """Promote or roll back once enough was seen, over all workers. Whichever worker sees it first does it."""
+        verdict = plan.verdict(**trial_counts(self._board.all(), name, plan.id))
+        if verdict:
+            self._end(name, plan, verdict)
+
+    def _end(self, name: str, plan: TrialPlan, verdict: str) -> None:
+        try:
+            self._repository.end_trial(name, plan, verdict)
+        except OSError:
+            log.warning("The trial of %s is over (%s), but the repository is read-only", name, verdict)
+            return
+        log.info("The trial of %s version %s is over: %s", name, plan.version, verdict)

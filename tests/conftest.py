@@ -1,0 +1,13 @@
+"""What every test runs under: no DIGITS_* of whoever runs it, repeatable examples. Nothing here loads TensorFlow."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+for name in [name for name in os.environ if name.startswith("DIGITS_")]:
+    del os.environ[name]
+
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("repeatable")

@@ -1,0 +1,37 @@
+"""TensorFlow Serving's status and metadata calls, word for word as its documentation prints them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.service.server import Server
+
+OK = {"error_code": "OK", "error_message": ""}
+
+
+@pytest.mark.parametrize("path", ["", "/versions/2", "/labels/stable"])
+def test_status(server: Server, path: str) -> None:
+    answer = server.client.get(f"/v1/models/digits{path}")
+    assert answer.status_code == 200
+    assert answer.json() == {"model_version_status": [{"version": "2", "state": "AVAILABLE", "status": OK}]}
+
+
+@pytest.mark.parametrize("path", ["", "/versions/2", "/labels/stable"])
+def test_metadata(server: Server, path: str) -> None:
+    answer = server.client.get(f"/v1/models/digits{path}/metadata").json()
+    assert answer["model_spec"] == {"name": "digits", "signature_name": "", "version": "2"}
+    signature = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert signature["method_name"] == "tensorflow/serving/predict"
+    pixels, probabilities = signature["inputs"]["pixels"], signature["outputs"]["probabilities"]
+    assert pixels["dtype"] == "DT_UINT8"
+    assert [axis["size"] for axis in pixels["tensor_shape"]["dim"]] == ["-1", "28", "28", "1"]
+    assert probabilities["dtype"] == "DT_FLOAT"
+    assert [axis["size"] for axis in probabilities["tensor_shape"]["dim"]] == ["-1", "10"]
+
+
+def test_the_documents_describe_these_calls(server: Server) -> None:
+    paths = server.client.get("/openapi.json").json()["paths"]
+    for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}", "/v1/models/{name}/labels/{label}"):
+        assert {"get"} == paths[path].keys() == paths[f"{path}/metadata"].keys()
+        for verb in ("predict", "classify", "regress"):
+            assert {"post"} == paths[f"{path}:{verb}"].keys()
