@@ -20,7 +20,7 @@ from service.feedback import FeedbackStore
 from service.logs import AccessLog
 from service.metrics import Meter
 from service.middleware import Direct, Door
-from service.problems import on_digits_error, on_http_error, on_validation_error
+from service.problems import on_digits_error, on_http_error, on_unforeseen, on_validation_error
 from service.recent import Recent
 from service.routes import admin, feedback, health, metrics, models, pages, predict, v1
 from service.settings import Settings
@@ -93,6 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(DigitsError, on_digits_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(Exception, on_unforeseen)
     return app
 
 

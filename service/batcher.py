@@ -84,9 +84,10 @@ class Batcher:
             self._queue.leave(count)
 
     def close(self) -> None:
-        """Let go of the thread, once what runs in it has ended."""
+        """Let go of the thread, once what runs in it has ended. Whoever still submits gets another one."""
         if self._aside:
             self._aside.shutdown(wait=False)
+            self._aside = None
 
     # -- small arrays: on the event loop --------------------------------------------------------------------
 

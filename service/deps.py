@@ -60,7 +60,14 @@ def admin_only(request: Request) -> None:
 
 
 def _wants_text(request: Request) -> bool:
-    return "text/plain" in request.headers.get("accept", "")
+    """Whether the first of the types that the caller likes best, and that we have, is text/plain."""
+    ranked = []
+    for place, kind in enumerate(request.headers.get("accept", "").lower().split(",")):
+        name, *parameters = [part.strip() for part in kind.split(";")]
+        quality = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
+        ranked.append((-float(quality) if quality.replace(".", "", 1).isdigit() else 0.0, place, name))
+    known = [name for _, _, name in sorted(ranked) if name in ("text/plain", "application/json", "*/*", "text/*")]
+    return known[:1] in (["text/plain"], ["text/*"])
 
 
 EngineDep = Annotated[Engine, Depends(_engine)]

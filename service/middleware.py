@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import DigitsError
 from service.logs import AccessLog
 from service.metrics import Meter
-from service.problems import from_error, refusal
+from service.problems import from_error, unforeseen
 
 log = logging.getLogger("service")
 
@@ -58,13 +58,15 @@ class Door:
         start = perf_counter()
         request_id = self._request_id(scope)
         scope["request_id"] = request_id
-        status = 0
+        status, complete = 0, False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"].append((b"x-request-id", request_id))
+            else:
+                complete = not message.get("more_body")
             await send(message)
 
         handler = self._direct.get((scope["method"], scope["path"])) or self._by_pattern(scope)
@@ -76,10 +78,10 @@ class Door:
             status = CLIENT_WENT_AWAY
         except Exception:  # the caller gets an id to report, the log gets the trace
             log.exception("request %s failed", request_id.decode())
-            if status:
+            if status and not complete:  # half an answer: uvicorn must break the connection off
                 raise
-            detail = "Something went wrong here, not in your request. Try again, and report the x-request-id."
-            await refusal(scope["path"], 500, detail)(scope, receive, send_with_id)
+            if not status:
+                await unforeseen(scope["path"])(scope, receive, send_with_id)
         self._note(scope, status, perf_counter() - start, request_id)
 
     def _by_pattern(self, scope: Scope) -> ASGIApp:

@@ -41,6 +41,17 @@ def from_error(error: DigitsError, path: str) -> Response:
     return refusal(path, error.status, str(error), error.headers, **where)
 
 
+def unforeseen(path: str) -> Response:
+    """What nobody foresaw: nothing of this machine, and an id to report."""
+    return refusal(
+        path, 500, "Something went wrong here, not in your request. Try again, and report the x-request-id."
+    )
+
+
+async def on_unforeseen(request: Request, _: Exception) -> Response:
+    return unforeseen(request.url.path)
+
+
 async def on_digits_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DigitsError)
     return from_error(error, request.url.path)

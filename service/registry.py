@@ -85,7 +85,7 @@ class Repository:
         """
         path = self._folder(name, version) / CARD_FILE
         try:
-            card = json.loads(path.read_bytes())
+            card = json.loads(path.read_bytes(), parse_constant=_no_constant)
         except FileNotFoundError:
             raise ModelBroken(f"Version {version} of {name} has no {CARD_FILE}; publish it again.") from None
         except (OSError, ValueError, RecursionError):
@@ -299,6 +299,10 @@ class Repository:
         with open(self.root / name / ".lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _now() -> str:

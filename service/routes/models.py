@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from service.board import Board, trial_counts
 from service.deps import BoardDep, EngineDep, WantsText
@@ -21,12 +21,13 @@ router = APIRouter(tags=["models"])
 
 
 @router.get("/model", response_model=ServedCard, summary="The served model", responses=TABLE)
-async def model(engine: EngineDep, text: WantsText) -> Response | dict[str, Any]:
+async def model(engine: EngineDep, text: WantsText) -> Response:
     """Card and summary of the version that answers /predict. With `Accept: text/plain`, the lecture's table."""
     served = engine.served()
     if text:
         return PlainTextResponse(_table(served.card))
-    return _shown(served.card) | served.model.signature() | {"provider": served.model.provider}
+    here = {"name": served.name, "version": served.version, "provider": served.model.provider}
+    return JSONResponse(_shown(served.card) | served.model.signature() | here)
 
 
 @router.get("/models", response_model=ModelList, summary="All models")
@@ -56,10 +57,11 @@ async def one(engine: EngineDep, board: BoardDep, name: Name, text: WantsText) -
     summary="The card of one version",
     responses={**TABLE, **problem_responses(404)},
 )
-async def version(engine: EngineDep, name: Name, version: Version, text: WantsText) -> Response | dict[str, Any]:
+async def version(engine: EngineDep, name: Name, version: Version, text: WantsText) -> Response:
     """What was trained, on what, how, and how good it is. With `Accept: text/plain`, the lecture's table."""
     card = engine.repository.card(name, version)
-    return PlainTextResponse(_table(card)) if text else _shown(card)
+    # as it is, past response_model: a card may hold what we do not know of, and nonsense must not become a 500
+    return PlainTextResponse(_table(card)) if text else JSONResponse(_shown(card) | {"name": name, "version": version})
 
 
 def _now(engine: Engine, board: Board, name: str) -> dict[str, Any]:

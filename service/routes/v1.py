@@ -17,7 +17,7 @@ from service.body import read_body, until_gone
 from service.choice import answering, find, predict
 from service.deps import EngineDep
 from service.engine import Engine, Served
-from service.errors import BadRequest, PayloadTooLarge
+from service.errors import BadRequest, NotFound, PayloadTooLarge
 from service.images import decode_image
 from service.model import Pixels, Probabilities
 from service.recent import Recent
@@ -26,6 +26,7 @@ from service.settings import Settings
 from service.tfserving import STEP, Asked
 
 BIG_BYTES = 64 * 1024
+VERBS, METHODS = ("predict", "classify", "regress"), ["GET", "POST", "PUT", "PATCH", "DELETE"]
 NO_REGRESSION = "A digit is a class and not a quantity: regress has no meaning here. Use :predict or :classify."
 
 Schema = dict[str, Any]
@@ -153,6 +154,7 @@ def router(serving: TensorFlowServing) -> APIRouter:
         _add_verb(routes, path, which, serving, serving.predict, PREDICT, "Classify digits")
         _add_verb(routes, path, which, serving, serving.classify, CLASSIFY, "Classify digits into labels and scores")
         _add_verb(routes, path, which, serving, serving.regress, {}, "Has no meaning for digits: always 400")
+        routes.add_api_route(f"{path}:{{verb}}", _other, methods=METHODS, include_in_schema=False)
         _add_looks(routes, path, which)
     return routes
 
@@ -169,11 +171,16 @@ def _add_verb(
         return Response(body, media_type="application/json")
 
 
+async def _other(verb: str) -> None:
+    """What stands behind the verbs: another method, or another verb."""
+    if verb in VERBS:
+        raise HTTPException(405, headers={"Allow": "POST"})
+    raise NotFound(f"There is no such verb; there are: {', '.join(VERBS)}.")
+
+
 def _add_looks(routes: APIRouter, path: str, which: Which) -> None:
     @routes.get(path, summary="Versions that answer")
     async def status(engine: EngineDep, name: str, version: str = Depends(which)) -> dict[str, Any]:
-        if ":" in name + version:  # GET of one of the verbs
-            raise HTTPException(405, headers={"Allow": "POST"})
         found = [find(engine, name, version)] if version else answering(engine, name).values()
         return tfserving.status(found)
 

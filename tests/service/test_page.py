@@ -112,9 +112,9 @@ def requested(events: list[dict[str, Any]]) -> list[str]:
 def driver(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not chromedriver:
-        reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter:
-            reporter.write_line(f"\n{MISSING}", yellow=True, bold=True)
+        capture = request.config.pluginmanager.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled():  # pytest -q would show no more than an s
+            print(f"\n{MISSING}")
         pytest.skip(MISSING)
     options = webdriver.ChromeOptions()
     options.binary_location = chromium

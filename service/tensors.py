@@ -1,0 +1,184 @@
+"""Tensors of the Open Inference Protocol, as JSON or as bytes, <-> numpy. It knows neither requests nor models.
+
+In:  `pixels`, UINT8 of [n, 28, 28, 1], [n, 28, 28] or [n, 784]; or `image`, BYTES of [n] or [n, 1], each element a PNG,
+     JPEG, WebP, BMP, GIF or TIFF file (in JSON: the file in base64).
+Out: FP32, or what the classification extension makes of it, BYTES "value:index:label".
+
+Every refusal is a BadRequest (or PayloadTooLarge, for too much at once) that names the tensor.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.bodies.pixels import SIDE, SIZE, Pixels, check_count
+from service.errors import BadRequest, PayloadTooLarge
+
+Floats = NDArray[np.float32]
+Bytes = bytes | memoryview
+
+PIXELS, IMAGE = "pixels", "image"
+DATATYPES = {PIXELS: "UINT8", IMAGE: "BYTES"}
+DIGIT_SHAPES = ([SIDE, SIDE, 1], [SIDE, SIDE], [SIZE])
+WHY = {
+    PIXELS: "raw pixels 0-255, a byte each (the model itself divides by 255)",
+    IMAGE: "picture files",
+}
+
+
+def check_datatype(name: str, datatype: object) -> None:
+    """Refuse every datatype but the one that the input has."""
+    if datatype != DATATYPES[name]:
+        said = datatype[:20] if isinstance(datatype, str) else "not named"
+        raise BadRequest(f"The datatype of {name} is {said}, and must be {DATATYPES[name]}: {WHY[name]}.")
+
+
+def check_pixels_shape(shape: object, most: int) -> list[int]:
+    """The shape of `pixels`, of at most `most` digits."""
+    sizes = _sizes(PIXELS, shape)
+    if sizes[1:] not in DIGIT_SHAPES:
+        raise BadRequest(f"The shape of pixels is {_shown(sizes)}, and must be [n, 28, 28, 1], [n, 28, 28] or [n, 784].")
+    if sizes[0] < 1:
+        raise BadRequest(f"The shape of pixels is {_shown(sizes)}; send at least one digit.")
+    check_count(sizes[0], most)
+    return sizes
+
+
+def check_image_shape(shape: object, most: int) -> int:
+    """The number of pictures that the shape of `image` tells, at most `most`."""
+    sizes = _sizes(IMAGE, shape)
+    if len(sizes) not in (1, 2) or sizes[1:] not in ([], [1]) or sizes[0] < 1:
+        raise BadRequest(f"The shape of image is {_shown(sizes)}, and must be [n] or [n, 1], n being 1 or more.")
+    if sizes[0] > most:
+        raise PayloadTooLarge(f"{sizes[0]} pictures in one request; at most {most} are taken. Send several requests.")
+    return sizes[0]
+
+
+def pixels_from_bytes(data: Bytes, shape: Sequence[int]) -> Pixels:
+    """One byte a pixel -> uint8 (n, 28, 28). No copy is made."""
+    wanted = shape[0] * SIZE
+    if len(data) != wanted:
+        raise BadRequest(f"pixels has {len(data)} bytes of data; its shape {list(shape)} means {wanted}.")
+    return np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE)
+
+
+def pixels_from_numbers(data: object, shape: Sequence[int], plain: bool = False) -> Pixels:
+    """JSON numbers, flat or nested as the shape says -> uint8 (n, 28, 28).
+
+    Args:
+        data: parsed JSON.
+        shape: checked already.
+        plain: there is neither true nor false in it.
+    """
+    flat = _flat(PIXELS, data, shape)
+    wanted = shape[0] * SIZE
+    if len(flat) != wanted:
+        raise BadRequest(f"pixels has {len(flat)} numbers of data; its shape {list(shape)} means {wanted}.")
+    return np.frombuffer(pack(flat, plain), np.uint8).reshape(-1, SIDE, SIDE)
+
+
+def pack(numbers: list[Any], plain: bool = False) -> bytes:
+    """Whole numbers 0-255 -> bytes. bytes(list) is the fastest check there is, but takes true and false for 1 and 0."""
+    try:
+        if plain or bool not in set(map(type, numbers)):
+            return bytes(numbers)
+    except (TypeError, ValueError):
+        pass
+    return bytes(_whole(number, i) for i, number in enumerate(numbers))
+
+
+def pictures_from_bytes(data: Bytes, count: int) -> list[Bytes]:
+    """A BYTES tensor: before each element its length, 4 bytes, little-endian. No copy is made."""
+    found, at, view = [], 0, memoryview(data)
+    while at + 4 <= len(view) and len(found) < count:
+        (size,) = struct.unpack_from("<I", view, at)
+        if size > len(view) - at - 4:
+            raise BadRequest(f"Element {len(found)} of image tells {size} bytes, and {len(view) - at - 4} are left.")
+        found.append(view[at + 4 : at + 4 + size])
+        at += 4 + size
+    if len(found) != count or at != len(view):
+        raise BadRequest(f"The data of image does not hold exactly {count} elements, each behind its 4-byte length.")
+    return list(found)
+
+
+def pictures_from_text(data: object, shape: Sequence[int]) -> list[Bytes]:
+    """JSON strings -> files. JSON has no bytes: each string is a file in base64."""
+    texts = _flat(IMAGE, data, shape)
+    if len(texts) != shape[0]:
+        raise BadRequest(f"image has {len(texts)} elements; its shape {list(shape)} means {shape[0]}.")
+    return [_from_base64(text, i) for i, text in enumerate(texts)]
+
+
+def as_bytes_tensor(elements: Iterable[str]) -> bytes:
+    """Strings -> a BYTES tensor."""
+    encoded = [element.encode() for element in elements]
+    return b"".join(struct.pack("<I", len(element)) + element for element in encoded)
+
+
+def classification(values: Floats, count: int, labels: Sequence[str]) -> list[list[str]]:
+    """The classification extension: for each row its `count` highest values, as "value:index:label".
+
+    Args:
+        values: (n, ...), whatever lies behind the first axis being one row.
+        count: how many; a row that has fewer gives all.
+        labels: of the indices, or none.
+    """
+    rows = values.reshape(len(values), -1)
+    best = np.argsort(-rows, axis=1, kind="stable")[:, :count]
+    ends = [f":{i}:{label}" for i, label in enumerate(labels)] or [f":{i}" for i in range(rows.shape[1])]
+    return [[f"{row[i]:f}{ends[i]}" for i in order] for row, order in zip(rows.tolist(), best.tolist(), strict=True)]
+
+
+# -- within -------------------------------------------------------------------------------------------------
+
+
+def _sizes(name: str, shape: object) -> list[int]:
+    if not isinstance(shape, list) or not shape or not all(type(size) is int for size in shape):
+        raise BadRequest(f"The shape of {name} must be a list of whole numbers, such as [1, 28, 28, 1].")
+    return shape
+
+
+def _shown(sizes: list[int]) -> str:
+    return f"{sizes}" if len(sizes) < 8 and all(abs(size) < 10**12 for size in sizes) else f"of {len(sizes)} axes"
+
+
+def _flat(name: str, data: object, shape: Sequence[int]) -> list[Any]:
+    """Flat data as it is; nested data if it is nested as the shape says."""
+    if not isinstance(data, list):
+        raise BadRequest(f"The data of {name} must be a list.")
+    if not data or type(data[0]) is not list:
+        return data
+    level: list[Any] = [data]
+    for size in shape:
+        if set(map(type, level)) != {list} or set(map(len, level)) != {size}:
+            raise BadRequest(f"The data of {name} is not nested as its shape {list(shape)}; send it so, or flat.")
+        level = list(chain.from_iterable(level))
+    return level
+
+
+def _whole(number: object, index: int) -> int:
+    if type(number) not in (int, float):
+        kinds = {bool: "true or false", str: "text", type(None): "null", list: "a list", dict: "an object"}
+        raise BadRequest(f"data[{index}] of pixels is {kinds[type(number)]}; UINT8 data are whole numbers 0-255.")
+    assert isinstance(number, int | float)
+    if not 0 <= number <= 255 or number != int(number):
+        hint = " Send raw pixels, not divided by 255." if 0 < number < 1 else ""
+        raise BadRequest(f"data[{index}] of pixels is {number:.6g}; UINT8 data are whole numbers 0-255.{hint}")
+    return int(number)
+
+
+def _from_base64(text: object, index: int) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)  # type: ignore[arg-type]
+    except (binascii.Error, TypeError, ValueError):
+        raise BadRequest(
+            f"Element {index} of image is not base64; in JSON a picture file is base64 text, in binary data it is itself."
+        ) from None

@@ -1,0 +1,261 @@
+"""Starting and ending `python -m service`, as a subprocess: one line when it serves, one sentence when it cannot."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.registry import Repository
+from service.settings import Settings
+from tests.service.models import BROKEN, card_for, classifier, digits, publish, publish_broken
+from tests.service.server import Server, run_to_end
+
+Process = subprocess.CompletedProcess[str]
+
+
+def spoiled(root: Path, file: str, content: bytes | None) -> None:
+    publish(root)
+    path = root / "digits" / file
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+
+
+def broken(what: str) -> Callable[[Path], Any]:
+    return lambda root: publish_broken(root, BROKEN[what], **card_for(classifier()))
+
+
+# What is in the models folder, and a word of the sentence that must be said of it.
+FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no folder": (lambda root: None, "no model named digits"),
+    "an empty folder": (lambda root: root.mkdir(), "no model named digits"),
+    "a file for a folder": (lambda root: root.write_text("x"), "digits"),
+    "nothing promoted": (lambda root: publish(root, promote=False), "promote"),
+    "another model": (lambda root: publish(root, name="letters"), "no model named digits"),
+    "garbage in current": (lambda root: spoiled(root, "current", b"latest\n"), "digits/current"),
+    "bytes in current": (lambda root: spoiled(root, "current", b"\xff\xfe\0"), "digits/current"),
+    "current of no version": (lambda root: spoiled(root, "current", b"7\n"), "no version 7"),
+    "no model file": (lambda root: spoiled(root, "1/model.onnx", None), "model.onnx"),
+    "model file cut": (lambda root: spoiled(root, "1/model.onnx", classifier()[:-1]), "SHA-256"),
+    "another model file": (lambda root: spoiled(root, "1/model.onnx", classifier(1)), "SHA-256"),
+    "no card": (lambda root: spoiled(root, "1/card.json", None), "card.json"),
+    "garbage card": (lambda root: spoiled(root, "1/card.json", b"{'name'"), "card.json"),
+    "card of an array": (lambda root: spoiled(root, "1/card.json", b"[]"), "card.json"),
+    "card of no end": (lambda root: spoiled(root, "1/card.json", b"[" * 100_000), "card.json"),
+    "card without hash": (lambda root: spoiled(root, "1/card.json", b"{}"), "SHA-256"),
+    "not ONNX": (broken("text"), "not an ONNX model"),
+    "truncated, published so": (broken("truncated"), "not an ONNX model"),
+    "wrong input shape": (broken("input of 32x32"), "pixels"),
+    "wrong input type": (broken("input of floats"), "pixels"),
+    "wrong output": (broken("output of another name"), "probabilities"),
+    "fails when run": (broken("fails with more than one digit"), "."),
+    "NaN": (broken("NaN"), "finite"),
+    "another model's self-test": (
+        lambda root: publish_broken(root, classifier(1), **card_for(classifier(2))),
+        "self-test",
+    ),
+}
+# What is set, beside a good folder, and a word of the sentence.
+SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "port of letters": ({"port": "abc"}, "DIGITS_PORT"),
+    "port too large": ({"port": 65536}, "DIGITS_PORT"),
+    "no workers": ({"workers": 0}, "DIGITS_WORKERS"),
+    "unknown provider": ({"provider": "tpu"}, "DIGITS_PROVIDER"),
+    "two wrong": ({"port": "abc", "workers": "x"}, "DIGITS_WORKERS"),
+    "cuda": ({"provider": "cuda"}, "onnxruntime-gpu"),
+    "cuda, two workers": ({"provider": "cuda", "workers": 2}, "onnxruntime-gpu"),
+    "a model that is no name": ({"model": "../digits"}, "name"),
+    "a host that is not ours": ({"host": "192.0.2.1"}, "192.0.2.1"),
+    "a host that is none": ({"host": "no.such.host.invalid"}, "no.such.host.invalid"),
+    "a host that cannot be": ({"host": "a..b"}, "a..b"),
+    "a host of a long label": ({"host": "x" * 100}, "xxx"),
+    "broken with two workers": ({"workers": 2, "models_dir": "/nowhere"}, "no model named digits"),
+}
+FLAGS: dict[str, tuple[str, ...]] = {
+    "unknown flag": ("--prot", "80"),
+    "flag without value": ("--port",),
+    "a stray word": ("8000",),
+    "wrong value": ("--port", "abc"),
+}
+
+
+@pytest.fixture(scope="module")
+def endings(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Process]:
+    """All starts that must fail, run two at a time: each costs a second of importing."""
+    root = tmp_path_factory.mktemp("broken")
+    with socket.socket() as taken, ThreadPoolExecutor(3) as pool:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        runs = {}
+        for name, (make, _) in FOLDERS.items():
+            folder = root / name.replace(" ", "-")
+            make(folder)
+            runs[name] = pool.submit(run_to_end, models_dir=folder, port=0)
+        for name, (settings, _) in SETTINGS.items():
+            runs[name] = pool.submit(run_to_end, **{"models_dir": models_dir, "port": 0} | settings)
+        for name, flags in FLAGS.items():
+            runs[name] = pool.submit(run_to_end, *flags, models_dir=models_dir)
+        runs["port in use"] = pool.submit(run_to_end, models_dir=models_dir, port=taken.getsockname()[1])
+        runs["help"] = pool.submit(run_to_end, "--help")
+        return {name: run.result() for name, run in runs.items()}
+
+
+def check_ending(process: Process, says: str, sentences: int = 1) -> None:
+    assert process.returncode not in (0, -signal.SIGKILL)
+    assert process.stdout == ""
+    lines = process.stderr.splitlines()
+    assert len(lines) == sentences, process.stderr
+    for line in lines:
+        assert re.fullmatch(r"Cannot start: .{10,300}[.?]", line), line
+    assert "Traceback" not in process.stderr
+    assert says in process.stderr
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_that_cannot_be_served(endings: dict[str, Process], name: str) -> None:
+    check_ending(endings[name], FOLDERS[name][1])
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_that_cannot_work(endings: dict[str, Process], name: str) -> None:
+    check_ending(endings[name], SETTINGS[name][1], sentences=2 if name == "two wrong" else 1)
+
+
+def test_a_port_in_use(endings: dict[str, Process]) -> None:
+    check_ending(endings["port in use"], "DIGITS_PORT")
+    assert "in use" in endings["port in use"].stderr
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_flags_that_are_none(endings: dict[str, Process], name: str) -> None:
+    process = endings[name]
+    assert process.returncode == 2
+    assert process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_help_lists_every_setting(endings: dict[str, Process]) -> None:
+    process = endings["help"]
+    assert (process.returncode, process.stderr) == (0, "")
+    shown = " ".join(process.stdout.split())
+    assert "DIGITS_" in shown
+    for name, field in Settings.model_fields.items():
+        assert f"--{name.replace('_', '-')}" in shown
+        assert str(field.description).split(".")[0] in shown.replace("%%", "%"), name
+
+
+# -- starts that work -------------------------------------------------------------------------------------------
+
+
+def test_the_start_up_line(server: Server) -> None:
+    line = server.announced
+    for word in ("digits version 2", "brightest", "CPU", "1 worker", f"http://127.0.0.1:{server.port}"):
+        assert word in line, line
+    assert "workers" not in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_ends_it_with_0_and_flags_win(
+    models_dir: Path, tmp_path: Path, number: signal.Signals, workers: int
+) -> None:
+    flags = ("--model", "shifted", "--workers", str(workers))
+    with Server(models_dir, *flags, model="digits", workers=3, feedback_path=tmp_path / "f.sqlite") as server:
+        assert "shifted version 1" in server.announced
+        assert f"{workers} worker" in server.announced
+        for _ in range(8):
+            answer = server.client.post("/predict", files={"file": ("8.bin", b"hello", "image/png")})
+            assert answer.status_code == 415
+            body = {"instances": digits(3, 9).tolist()}
+            answer = server.client.post("/predict", json=body, headers={"Connection": "close"})
+            assert answer.json()["model"] == {"name": "shifted", "version": 1}
+            assert [prediction["digit"] for prediction in answer.json()["predictions"]] == [4, 0]
+        code, log = server.stop(number)
+    assert code == 0, log
+    assert "Traceback" not in log
+    assert "ERROR" not in log
+
+
+def test_what_was_asked_before_the_signal_is_answered(models_dir: Path, tmp_path: Path) -> None:
+    """A request of 20,000 digits is under way when SIGTERM comes: it is answered in full, then the process ends."""
+    octets = {"Content-Type": "application/octet-stream"}
+    with Server(models_dir, feedback_path=tmp_path / "f.sqlite") as server, ThreadPoolExecutor(1) as pool:
+        body = digits(*range(10)).tobytes() * 2000
+        assert server.client.post("/predict", content=digits(1).tobytes(), headers=octets).status_code == 200
+        busy = pool.submit(server.client.post, "/predict", content=body, headers=octets)
+        wait_until_busy(server)
+        server.process.send_signal(signal.SIGTERM)
+        answer = busy.result(60)
+        assert answer.status_code == 200
+        assert len(answer.json()["predictions"]) == 20_000
+        assert server.stop()[0] == 0
+
+
+def wait_until_busy(server: Server) -> None:
+    with server.socket() as connection, connection.makefile("rb") as stream:
+        for _ in range(2000):
+            connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            size = 0
+            while (line := stream.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    size = int(line.split(b":")[1])
+            if b"\ndigits_queue_rows 20000.0" in stream.read(size):
+                return
+    raise AssertionError("the big request never ran")
+
+
+def test_two_workers_both_serve(models_dir: Path, tmp_path: Path) -> None:
+    with Server(models_dir, workers=2, feedback_path=tmp_path / "f.sqlite") as server:
+        assert "2 workers" in server.announced
+        prefixes = set()
+        for _ in range(400):
+            answer = server.client.get("/health/ready", headers={"Connection": "close"})
+            assert answer.json()["model"] == {"name": "digits", "version": 2}
+            prefixes.add(answer.headers["x-request-id"].rpartition("-")[0])
+            if len(prefixes) == 2:
+                break
+        assert len(prefixes) == 2
+
+
+def test_the_line_and_errors_are_json_where_asked(models_dir: Path) -> None:
+    with Server(models_dir, log_format="json", access_log=True) as server:
+        line = json.loads(server.announced)
+        assert line["level"] == "info"
+        assert "digits version 2" in line["message"]
+        server.client.get('/nothing"\n{')
+        _, log = server.stop()
+    assert all(json.loads(entry) for entry in log.splitlines())
+
+
+def test_the_start_up_line_is_printed_at_any_log_level(models_dir: Path) -> None:
+    """It names the port that the system chose: without it nobody finds the service."""
+    with Server(models_dir, log_level="error") as server:
+        assert server.client.get("/health/ready").json()["status"] == "ready"
+
+
+def test_ipv6(models_dir: Path) -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("there is no IPv6 here")
+    with Server(models_dir, host="::1") as server:
+        assert "http://[::1]:" in server.announced
+        assert server.client.get("/health/live").status_code == 200
+
+
+def test_a_second_service_on_the_same_repository(server: Server, models_dir: Path, tmp_path: Path) -> None:
+    """Nothing in the repository is locked by serving it: another service reads it, a trainer publishes to it."""
+    with Server(models_dir, feedback_path=tmp_path / "f.sqlite") as other:
+        assert other.port != server.port
+        assert other.client.get("/models").json() == server.client.get("/models").json()
+    assert Repository(models_dir).current("digits") == 2
