@@ -49,3 +49,10 @@ $(VENV)/.training: $(VENV)/.service
 	@echo "Installing TensorFlow and the test tools (about a minute) ..."
 	@$(PIP) install -c constraints.txt -e '.[training,dev]'
 	@touch $@
+
+.PHONY: update-constraints
+update-constraints:  ## pin the newest versions that fit pyproject.toml
+	rm -rf /tmp/digits-constraints && $(PYTHON) -m venv /tmp/digits-constraints
+	/tmp/digits-constraints/bin/pip install --quiet -e '.[training,dev]'
+	(echo "# The versions that were tested, for every extra. Made anew by: make update-constraints"; \
+		/tmp/digits-constraints/bin/pip freeze --exclude-editable) > constraints.txt

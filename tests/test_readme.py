@@ -1,0 +1,89 @@
+"""The README is held to the code: its commands run, and every setting and route stands in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.app import create_app
+from service.settings import Settings
+from tests.service.server import Server
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+ADDRESS = "http://127.0.0.1:8000"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def curls() -> list[str]:
+    return [line for block in blocks("sh") for line in block.splitlines() if line.startswith("curl ")]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """The shipped model, served."""
+    with Server(ROOT / "models") as running:
+        yield running
+
+
+@pytest.mark.parametrize("line", [line for line in curls() if "@docs/" in line])
+def test_curl_lines_answer_seven(server: Server, line: str) -> None:
+    command = shlex.split(line.replace(ADDRESS, server.url))
+    answer = json.loads(subprocess.run([*command, "-sS", "--fail"], cwd=ROOT, capture_output=True, check=True).stdout)
+    assert [prediction["digit"] for prediction in answer["predictions"]] == [7]
+
+
+def test_the_csv_line_answers_kaggles_form(server: Server, tmp_path: Path) -> None:
+    (line,) = [line for line in curls() if "test.csv" in line]
+    row = ",".join(["0"] * 784)
+    names = ",".join(f"pixel{i}" for i in range(784))
+    (tmp_path / "test.csv").write_text(f"{names}\n{row}\n{row}\n")
+    command = shlex.split(line.replace(ADDRESS, server.url))
+    answer = subprocess.run([*command, "-sS", "--fail"], cwd=tmp_path, capture_output=True, check=True, text=True).stdout
+    assert re.fullmatch(r"ImageId,Label\n1,\d\n2,\d\n", answer)
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])
+def test_python_examples_run(server: Server, code: str) -> None:
+    subprocess.run([sys.executable, "-c", code.replace(ADDRESS, server.url)], cwd=ROOT, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_in_the_table(name: str) -> None:
+    row = re.search(rf"^\| `DIGITS_{name.upper()}` \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
+    assert row, f"DIGITS_{name.upper()} is missing from the README's settings"
+    assert row[2] == Settings.model_fields[name].description
+
+
+def test_every_route_is_in_the_readme() -> None:
+    described = re.sub(r"`|\{.*?\}", "", README)
+    paths = create_app(Settings(models_dir=ROOT / "models")).openapi()["paths"]
+    missing = [path for path in paths if re.sub(r"\{.*?\}", "", path) not in described]
+    assert not missing
+
+
+def test_the_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make ([a-z-]+)", "\n".join(blocks("sh")), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target} is in the README and not in the Makefile"
+
+
+@pytest.mark.parametrize("line", re.findall(r"^python -m training (\w+)", "\n".join(blocks("sh")), re.MULTILINE))
+def test_training_commands_exist(line: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "training", line, "--help"], cwd=ROOT, capture_output=True, timeout=60)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)\)", README))
+def test_links_lead_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
