@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -9,21 +10,25 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr, ValidationError
-from uvicorn.supervisors import Multiprocess
 
 from service import logs
 from service.app import create_app
+from service.container import Container
+from service.drain import CUT_SHORT
 from service.engine import Engine
 from service.errors import DigitsError
+from service.grpc import reserved
 from service.metrics import Meter
 from service.protocol import Protocol
 from service.settings import Settings
+from service.workers import Workers
 
 log = logging.getLogger("service")
 
@@ -32,9 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until told to stop. Exits 1 with one sentence where that cannot begin, 2 where a setting is wrong."""
     settings = _settings(sys.argv[1:] if arguments is None else arguments)
     logs.set_up(settings)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # PID 1 has no default for it, and would go on
     try:
         listener = _bind(settings.host, settings.port)
-        _serve(settings, listener)
+        with reserved(_fitted(settings)) as fitted:
+            _serve(fitted, listener)
     except DigitsError as error:
         sys.exit(f"Cannot start: {error}")
 
@@ -47,6 +54,14 @@ def _settings(arguments: Sequence[str]) -> Settings:
             name = ".".join(map(str, wrong["loc"]))
             sys.stderr.write(f"Cannot start: setting DIGITS_{name.upper()} ({wrong['msg']}); see --help.\n")
         sys.exit(2)
+
+
+def _fitted(settings: Settings) -> Settings:
+    container = Container.read()
+    fitted = container.fit(settings)
+    if container.memory or fitted != settings:
+        log.info(container.sentence(fitted))
+    return fitted
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -70,16 +85,29 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         app = create_app(settings)
         _calm_collector()
         _announce(app.state.engine, address, 1)
-        _run(uvicorn.Server(_config(app)), listener)
+        _run(uvicorn.Server(_config(lambda: _in_loop(app), factory=True)), listener)
         return
-    with TemporaryDirectory(prefix="digits-") as folder:
+    with _folder() as folder:
         settings = settings.model_copy(update={"run_dir": settings.run_dir or Path(folder)})
         os.environ.update(_environment(settings))  # worker processes build their own application from it
         engine = Engine(settings, Meter())
         engine.start()
         _announce(engine, address, settings.workers)
         config = _config("service.__main__:worker", factory=True, workers=settings.workers)
-        Multiprocess(config, sockets=[listener]).run()
+        workers = Workers(config, [listener])
+        workers.run()
+    if workers.cut_short():
+        sys.exit(CUT_SHORT)
+
+
+def _folder() -> TemporaryDirectory[str]:
+    try:
+        return TemporaryDirectory(prefix="digits-")
+    except OSError:
+        raise DigitsError(
+            "several workers share a folder, and there is none to write to. Mount a tmpfs on /tmp, or set "
+            "DIGITS_RUN_DIR or DIGITS_WORKERS=1."
+        ) from None
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
@@ -93,9 +121,18 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
 
 def worker() -> FastAPI:
     """The application of one worker process, with settings from the environment."""
+    os.setpgid(0, 0)  # a terminal's Ctrl-C is for the parent, which hands it on: twice would cut requests short
     logs.set_up(Settings())
     app = create_app()
     _calm_collector()
+    return _in_loop(app)
+
+
+def _in_loop(app: FastAPI) -> FastAPI:
+    """What can only be done within the running loop: take over the signals, and limit the threads."""
+    app.state.drain.listen()
+    threads = ThreadPoolExecutor(Container.read().threads(), "pictures")
+    asyncio.get_running_loop().set_default_executor(threads)
     return app
 
 

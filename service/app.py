@@ -14,15 +14,17 @@ from starlette.types import ASGIApp
 
 from service import __version__
 from service.board import Board
+from service.drain import Drain
 from service.engine import Engine
 from service.errors import DigitsError
 from service.feedback import FeedbackStore
+from service.grpc import server_for
 from service.logs import AccessLog
 from service.metrics import Meter
 from service.middleware import Direct, Door
 from service.problems import on_digits_error, on_http_error, on_unforeseen, on_validation_error
 from service.recent import Recent
-from service.routes import admin, feedback, health, metrics, models, pages, predict, v1
+from service.routes import admin, feedback, health, metrics, models, pages, predict, v1, v2
 from service.settings import Settings
 from service.watcher import Watcher
 
@@ -41,7 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         DigitsError: the default model cannot be served; the sentence says why.
     """
     settings = settings or Settings()
-    meter, access = Meter(), AccessLog(settings)
+    meter, access, drain = Meter(), AccessLog(settings), Drain(settings.drain_s, settings.grace_s)
     engine = Engine(settings, meter)
     engine.start()
     board = Board(settings.run_dir, lambda: engine.note() | {"numbers": meter.snapshot()})
@@ -50,7 +52,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         chores = [asyncio.create_task(_every(0.5, access.write)), asyncio.create_task(_every(1, board.pin))]
         chores.append(asyncio.create_task(watcher.run()))
+        if grpc:
+            await grpc.start()
         yield
+        if grpc:
+            await grpc.stop()
         for chore in chores:
             chore.cancel()
         access.write()
@@ -67,8 +73,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ("POST", "/predict"): handler,
         ("POST", f"/v1/models/{settings.model}:predict"): serving.direct(settings.model),
     }
+    infer = v2.Infer(engine, settings, recent)
+    grpc = server_for(settings, engine, infer, watcher, board, drain, meter, access)
     app = Service(
-        lambda inner: Door(inner, direct, meter, access),
+        lambda inner: Door(inner, direct, meter, access, drain, [(v2.PATTERN, v2.ROUTE, infer)]),
         title="Digit Recognizer",
         version=__version__,
         description=DESCRIPTION,
@@ -80,8 +88,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings, app.state.engine, app.state.board = settings, engine, board
     app.state.recent, app.state.watcher, app.state.feedback = recent, watcher, feedback_store
+    app.state.drain = drain
     app.include_router(predict.router(handler))
     app.include_router(v1.router(serving))
+    app.include_router(v2.router(infer))
     app.include_router(models.router)
     app.include_router(admin.router)
     app.include_router(feedback.router)

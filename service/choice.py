@@ -11,6 +11,8 @@ STABLE, CANARY = "stable", "canary"
 
 def answering(engine: Engine, name: str) -> dict[str, Served]:
     """Everything that answers for this model, by its label. Raises NoSuchModel."""
+    if not name:
+        raise NoSuchModel("No model is named; name one.")
     found = {STABLE: engine.served(name)}
     if trial := engine.trial(name):
         found[CANARY] = trial.candidate
@@ -28,10 +30,13 @@ def find(engine: Engine, name: str, version: str = "") -> Served:
 
 
 async def predict(
-    engine: Engine, name: str, version: str, request_id: bytes, pixels: Pixels
+    engine: Engine, name: str, version: str, request_id: bytes, pixels: Pixels, lecture: bool = False
 ) -> tuple[Served, Probabilities]:
-    """Answer with the version that was asked for; where none was, a canary may answer its share of requests."""
+    """Answer with the version that was asked for; where none was, a canary may answer its share of requests.
+
+    With `lecture`, the answer is (n, 110) as Model.predict_all has it, from a model that has that output.
+    """
     if not version:
-        return await engine.predict(name, request_id, pixels)
+        return await engine.predict(name, request_id, pixels, lecture)
     served = find(engine, name, version)
-    return served, await served.predict(pixels)
+    return served, await served.predict(pixels, lecture)

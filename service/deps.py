@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hmac import compare_digest
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from service.board import Board
+from service.drain import Drain
 from service.engine import Engine
 from service.errors import Forbidden, Unauthorized
 from service.feedback import FeedbackStore
@@ -31,6 +33,11 @@ def _board(request: Request) -> Board:
     return board
 
 
+def _drain(request: Request) -> Drain:
+    drain: Drain = request.app.state.drain
+    return drain
+
+
 def _feedback(request: Request) -> FeedbackStore:
     store: FeedbackStore = request.app.state.feedback
     return store
@@ -48,11 +55,16 @@ def _watcher(request: Request) -> Watcher:
 
 def admin_only(request: Request) -> None:
     """Refuses callers without the admin key, and everybody where none is set."""
-    key = _settings(request).admin_key
+    check_admin_key(_settings(request), request.headers)
+
+
+def check_admin_key(settings: Settings, headers: Mapping[str, str]) -> None:
+    """The same for the headers of any protocol, their names in lower case."""
+    key = settings.admin_key
     if key is None:
         raise Forbidden("Admin calls are off here; start the service with DIGITS_ADMIN_KEY to switch them on.")
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    given = request.headers.get("x-admin-key") or (bearer if scheme.lower() == "bearer" else "")
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    given = headers.get("x-admin-key") or (bearer if scheme.lower() == "bearer" else "")
     if not given:
         raise Unauthorized("The admin key is missing; send it as Authorization: Bearer <key>.")
     if not compare_digest(given.encode(), key.get_secret_value().encode()):
@@ -72,6 +84,7 @@ def _wants_text(request: Request) -> bool:
 
 EngineDep = Annotated[Engine, Depends(_engine)]
 BoardDep = Annotated[Board, Depends(_board)]
+DrainDep = Annotated[Drain, Depends(_drain)]
 FeedbackDep = Annotated[FeedbackStore, Depends(_feedback)]
 RecentDep = Annotated[Recent, Depends(_recent)]
 WatcherDep = Annotated[Watcher, Depends(_watcher)]

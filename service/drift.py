@@ -10,37 +10,41 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from service.model import Pixels, Probabilities
 
 FEWEST_DIGITS = 500
 SMALLEST_SHARE = 1e-4
-CONFIDENCE_EDGES = [0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0]
-INK_EDGES = [0, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 256]
 
 
-def describe(pixels: Pixels, probabilities: Probabilities) -> dict[str, list[float]]:
-    """Shares of the classes found, of confidence, and of mean ink (0-255), each summing to 1."""
-    classes = np.bincount(probabilities.argmax(axis=1), minlength=10)
-    confidence, _ = np.histogram(probabilities.max(axis=1).clip(0, 1), CONFIDENCE_EDGES)
-    ink, _ = np.histogram(pixels.reshape(len(pixels), -1).mean(axis=1), INK_EDGES)
-    return {"classes": _shares(classes), "confidence": _shares(confidence), "ink": _shares(ink)}
+def indices(reference: dict[str, Any] | None, pixels: Pixels, probabilities: Probabilities) -> dict[str, float]:
+    """The index of the classes found, of confidence and of mean ink; empty with too few digits or no reference.
+
+    Args:
+        reference: from the card: class_shares, and confidence_histogram and ink_mean_histogram with their edges.
+        pixels: uint8 (n, 28, 28), the last digits.
+        probabilities: float32 (n, 10), what was answered.
+    """
+    if not reference or len(pixels) < FEWEST_DIGITS:
+        return {}
+    confidence = probabilities.max(axis=1).clip(0, 1)
+    ink = pixels.reshape(len(pixels), -1).mean(axis=1)
+    try:
+        seen = {
+            "classes": (reference["class_shares"], np.bincount(probabilities.argmax(axis=1), minlength=10)),
+            "confidence": (
+                reference["confidence_histogram"],
+                np.histogram(confidence, reference["confidence_edges"])[0],
+            ),
+            "ink": (reference["ink_mean_histogram"], np.histogram(ink, reference["ink_mean_edges"])[0]),
+        }
+        return {name: stability(expected, counts / len(pixels)) for name, (expected, counts) in seen.items()}
+    except (KeyError, TypeError, ValueError):  # a card that was made by other hands
+        return {}
 
 
 def stability(expected: ArrayLike, seen: ArrayLike) -> float:
     """Population stability index of two lists of shares over the same bins. 0 means alike."""
     e, a = (np.maximum(np.asarray(shares, np.float64), SMALLEST_SHARE) for shares in (expected, seen))
     return float(((a - e) * np.log(a / e)).sum())
-
-
-def indices(reference: dict[str, Any] | None, pixels: Pixels, probabilities: Probabilities) -> dict[str, float]:
-    """The index of each statistic, empty where the card has no reference or too few digits were seen."""
-    if not reference or len(pixels) < FEWEST_DIGITS:
-        return {}
-    seen = describe(pixels, probabilities)
-    return {name: stability(reference[name], shares) for name, shares in seen.items() if name in reference}
-
-
-def _shares(counts: NDArray[np.int64]) -> list[float]:
-    return [round(float(share), 6) for share in counts / max(1, counts.sum())]

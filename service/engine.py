@@ -35,14 +35,15 @@ class Served:
         return f"{self.name} {self.version}"
 
     async def predict(self, pixels: Pixels, lecture: bool = False) -> Probabilities:
-        """uint8 (n, 28, 28) -> float32 (n, 10), or with `lecture` (n, 110) as Model.predict_all has it.
+        """uint8 (n, 28, 28) -> float32 (n, 10), or with `lecture` (n, 110) where Model.predict_all has it.
 
         Raises:
             Unavailable: the queue is full.
         """
         since = perf_counter_ns()
         try:
-            answer = await (self.lecture_batcher if lecture else self.batcher).submit(pixels)
+            batcher = self.lecture_batcher if lecture and self.model.has_lecture_output else self.batcher
+            answer = await batcher.submit(pixels)
         except BaseException:
             self.statistics.failed(self.key, since)
             raise

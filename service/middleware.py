@@ -5,17 +5,20 @@ Calls named in `direct` go straight to their handler, past FastAPI's routing, wh
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from time import perf_counter
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import DigitsError
+from service.drain import Drain
+from service.errors import DigitsError, Unavailable
 from service.logs import AccessLog
 from service.metrics import Meter
 from service.problems import from_error, unforeseen
@@ -28,6 +31,8 @@ Patterns = Sequence[tuple[re.Pattern[str], str, ASGIApp]]
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 METHODS = {"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"}
 CLIENT_WENT_AWAY = 499
+ANSWERED_TO_THE_END = ("/health/", "/metrics", "/v2/health/")
+BODY_PATIENCE_S = 0.5
 
 
 class Door:
@@ -38,15 +43,19 @@ class Door:
         direct: (method, path) -> ASGI handler for the calls that must be fast.
         meter: where requests are counted.
         access: where they are logged.
+        drain: how far we are with leaving.
         patterns: the same for paths that hold a name: what "METHOD /path" must match (its groups become the
             `path_params`), the route as metrics call it, and the handler.
     """
 
-    def __init__(self, app: ASGIApp, direct: Direct, meter: Meter, access: AccessLog, patterns: Patterns = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, direct: Direct, meter: Meter, access: AccessLog, drain: Drain, patterns: Patterns = ()
+    ) -> None:
         self._app = app
         self._direct = direct
         self._meter = meter
         self._access = access
+        self._drain = drain
         self._patterns = patterns
         self._ids = count()
         self._prefix = secrets.token_hex(6)
@@ -59,17 +68,23 @@ class Door:
         request_id = self._request_id(scope)
         scope["request_id"] = request_id
         status, complete = 0, False
+        drain = self._drain
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"].append((b"x-request-id", request_id))
+                if drain.leaving:
+                    message["headers"].append((b"connection", b"close"))
             else:
                 complete = not message.get("more_body")
             await send(message)
 
         handler = self._direct.get((scope["method"], scope["path"])) or self._by_pattern(scope)
+        if drain.refusing and not scope["path"].startswith(ANSWERED_TO_THE_END):
+            handler = _refuse
+        drain.inside += 1
         try:
             await handler(scope, receive, send_with_id)
         except DigitsError as error:
@@ -82,6 +97,8 @@ class Door:
                 raise
             if not status:
                 await unforeseen(scope["path"])(scope, receive, send_with_id)
+        finally:
+            drain.inside -= 1
         self._note(scope, status, perf_counter() - start, request_id)
 
     def _by_pattern(self, scope: Scope) -> ASGIApp:
@@ -102,6 +119,15 @@ class Door:
             if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
                 return bytes(value)
         return f"{self._prefix}-{next(self._ids):x}".encode()
+
+
+async def _refuse(_: Scope, receive: Receive, __: Send) -> None:
+    """Takes the body off the socket first: closing on unread bytes would reach the caller as a reset, not an answer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(BODY_PATIENCE_S):
+            while (await receive()).get("more_body"):
+                pass
+    raise Unavailable("This instance is stopping and takes no new requests; ask again, and another one answers.")
 
 
 def _route(scope: Scope, direct: Direct) -> str:

@@ -6,6 +6,8 @@ models/<name>/current                the served version: one whole number, repla
 models/<name>/previous               versions served before, newest first: what rollback walks back along
 models/<name>/trial.json             the version on trial beside it, if there is one (plan.py)
 models/<name>/last_trial.json        how the last trial ended
+models/<name>/config.pbtxt           what Triton must know to serve the same version from this folder (triton.py)
+models/<name>/labels.txt             names of the classes, for Triton
 """
 
 from __future__ import annotations
@@ -16,15 +18,16 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from service.errors import InvalidValue, ModelBroken, NoSuchModel
+from service.errors import DigitsError, InvalidValue, ModelBroken, NoSuchModel
 from service.files import flush, listing, replace, write
 from service.plan import TrialPlan
+from service.triton import CONFIG_FILE, LABELS_FILE, as_pbtxt, config
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -75,6 +78,12 @@ class Repository:
         if not VERSION.fullmatch(text):
             raise ModelBroken(f"The file {name}/current must hold one version number, and holds {text[:20]!r}.")
         return int(text)
+
+    def labels(self, name: str) -> dict[str, int]:
+        """Versions that have a name: `stable` is the served one, `canary` the one on trial beside it."""
+        plan = self.trial(name)
+        named = {"stable": self._served(name), "canary": plan.version if plan else None}
+        return {label: version for label, version in named.items() if version}
 
     def card(self, name: str, version: int) -> Card:
         """The card of one version, as parsed JSON.
@@ -149,6 +158,7 @@ class Repository:
             } | {k: v for k, v in card.items() if k not in ("name", "version", "created", "sha256")}
             text = json.dumps(described, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
             self._place(folder, version, {MODEL_FILE: data, CARD_FILE: text.encode()})
+            self._tell_triton(name)
         return version
 
     def promote(self, name: str, version: int) -> None:
@@ -178,6 +188,7 @@ class Repository:
                 raise NoSuchModel(f"No version of {name} was served before the current one; promote one by number.")
             replace(self.root / name / "current", f"{earlier[0]}\n".encode())
             self._write_previous(name, earlier[1:])
+            self._tell_triton(name)
         return earlier[0]
 
     def prune(self, name: str, keep: int) -> list[int]:
@@ -262,6 +273,24 @@ class Repository:
         if served:  # `previous` first: a kill between the two leaves an entry equal to `current`, which is skipped
             self._write_previous(name, [served, *self._previous(name)])
         replace(self.root / name / "current", f"{version}\n".encode())
+        self._tell_triton(name)
+
+    def _tell_triton(self, name: str) -> None:
+        """Have Triton serve what we serve, or the newest version while none is promoted. Never worth a failure."""
+        with suppress(DigitsError, OSError, KeyError, TypeError):
+            version = self._served(name) or self.versions(name)[-1]
+            card = self.card(name, version)
+            labels = [str(label) for label in card.get("classes", [])]
+            outputs = [output["name"] for output in card.get("outputs", [])]
+            if labels:
+                self._renew(name, LABELS_FILE, "".join(f"{label}\n" for label in labels))
+            self._renew(name, CONFIG_FILE, as_pbtxt(config(name, [version], outputs, bool(labels))))
+
+    def _renew(self, name: str, file: str, text: str) -> None:
+        """Write a file unless it says so already: Triton loads a model anew when its files change."""
+        path = self.root / name / file
+        if not path.is_file() or path.read_text() != text:
+            replace(path, text.encode())
 
     def _served(self, name: str) -> int | None:
         try:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, WrapValidator, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+AUTO_WORKERS = 0  # until container.py has counted
+
+
+def _number_or_auto(value: Any, number: Callable[[Any], int]) -> int:
+    return AUTO_WORKERS if value == "auto" else number(value)
 
 
 class Settings(BaseSettings):
@@ -19,12 +26,23 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on. 0.0.0.0 lets other machines in.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 asks the system for a free one.")
+    grpc_port: int | None = Field(
+        None, ge=0, le=65535, description="Port for the V2 protocol over gRPC; needs the extra grpc. None: off."
+    )
     models_dir: Path = Field(Path("models"), description="The model repository: <name>/<version>/model.onnx.")
     model: str = Field("digits", description="The model that /predict and /model mean.")
     provider: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Execution provider. auto: CUDA where it works, else CPU. cuda: refuse to start without."
     )
-    workers: int = Field(1, ge=1, le=256, description="Worker processes. One a core is enough.")
+    workers: Annotated[int, Field(ge=1, le=256), WrapValidator(_number_or_auto)] = Field(
+        1, description="Worker processes. auto: one a CPU, as far as the container's CPUs and memory go."
+    )
+    drain_s: float = Field(
+        0, ge=0, le=3600, description="After SIGTERM, time to go on serving while not ready, in seconds."
+    )
+    grace_s: float = Field(
+        30, gt=0, le=86400, description="Longest time from SIGTERM to the end, drain_s in it, in seconds."
+    )
     admin_key: SecretStr | None = Field(None, description="Key for promote and rollback over HTTP. None: they are off.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, in bytes.")
     body_timeout_s: float = Field(120, gt=0, description="Longest time a request's body may take to come, in seconds.")
@@ -39,3 +57,10 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people, or one JSON object a line.")
     access_log: bool = Field(False, description="Log every request, not only those refused.")
     run_dir: Path | None = Field(None, description="Folder the workers share; made by itself when there are several.")
+
+    @field_validator("grace_s")
+    @classmethod
+    def _longer_than_the_drain(cls, grace_s: float, others: ValidationInfo) -> float:
+        if grace_s <= others.data.get("drain_s", 0):
+            raise ValueError("it must be longer than DIGITS_DRAIN_S, or nothing could finish")
+        return grace_s

@@ -111,6 +111,7 @@ def as_triton(name: str, version: int, snapshots: Iterable[dict[str, Counts]]) -
             "cache_hit": _duration(0, 0),
             "cache_miss": _duration(0, 0),
         },
+        "response_stats": {},
         "batch_stats": [
             {
                 "batch_size": rows,

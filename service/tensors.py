@@ -45,21 +45,23 @@ def check_pixels_shape(shape: object, most: int) -> list[int]:
     """The shape of `pixels`, of at most `most` digits."""
     sizes = _sizes(PIXELS, shape)
     if sizes[1:] not in DIGIT_SHAPES:
-        raise BadRequest(f"The shape of pixels is {_shown(sizes)}, and must be [n, 28, 28, 1], [n, 28, 28] or [n, 784].")
+        raise BadRequest(
+            f"The shape of pixels is {_shown(sizes)}, and must be [n, 28, 28, 1], [n, 28, 28] or [n, 784]."
+        )
     if sizes[0] < 1:
         raise BadRequest(f"The shape of pixels is {_shown(sizes)}; send at least one digit.")
     check_count(sizes[0], most)
     return sizes
 
 
-def check_image_shape(shape: object, most: int) -> int:
-    """The number of pictures that the shape of `image` tells, at most `most`."""
+def check_image_shape(shape: object, most: int) -> list[int]:
+    """The shape of `image`, of at most `most` pictures."""
     sizes = _sizes(IMAGE, shape)
     if len(sizes) not in (1, 2) or sizes[1:] not in ([], [1]) or sizes[0] < 1:
         raise BadRequest(f"The shape of image is {_shown(sizes)}, and must be [n] or [n, 1], n being 1 or more.")
     if sizes[0] > most:
         raise PayloadTooLarge(f"{sizes[0]} pictures in one request; at most {most} are taken. Send several requests.")
-    return sizes[0]
+    return sizes
 
 
 def pixels_from_bytes(data: Bytes, shape: Sequence[int]) -> Pixels:
@@ -85,19 +87,24 @@ def pixels_from_numbers(data: object, shape: Sequence[int], plain: bool = False)
     return np.frombuffer(pack(flat, plain), np.uint8).reshape(-1, SIDE, SIDE)
 
 
-def pack(numbers: list[Any], plain: bool = False) -> bytes:
-    """Whole numbers 0-255 -> bytes. bytes(list) is the fastest check there is, but takes true and false for 1 and 0."""
+def pack(numbers: list[Any], plain: bool = False, first: int = 0) -> bytes:
+    """Whole numbers 0-255, 7.0 being one -> bytes. Raises BadRequest, which counts from `first`."""
     try:
-        if plain or bool not in set(map(type, numbers)):
-            return bytes(numbers)
+        if plain or bool not in set(map(type, numbers)):  # which bytes() would take for 0 and 1
+            return bytes(numbers)  # the fastest check there is
     except (TypeError, ValueError):
         pass
-    return bytes(_whole(number, i) for i, number in enumerate(numbers))
+    if set(map(type, numbers)) <= {int, float}:
+        values = np.array(numbers, np.float64)
+        if ((values >= 0) & (values <= 255) & (values == np.floor(values))).all():
+            return values.astype(np.uint8).tobytes()
+    return bytes(_whole(number, first + i) for i, number in enumerate(numbers))
 
 
 def pictures_from_bytes(data: Bytes, count: int) -> list[Bytes]:
     """A BYTES tensor: before each element its length, 4 bytes, little-endian. No copy is made."""
-    found, at, view = [], 0, memoryview(data)
+    found: list[Bytes] = []
+    at, view = 0, memoryview(data)
     while at + 4 <= len(view) and len(found) < count:
         (size,) = struct.unpack_from("<I", view, at)
         if size > len(view) - at - 4:
@@ -106,7 +113,7 @@ def pictures_from_bytes(data: Bytes, count: int) -> list[Bytes]:
         at += 4 + size
     if len(found) != count or at != len(view):
         raise BadRequest(f"The data of image does not hold exactly {count} elements, each behind its 4-byte length.")
-    return list(found)
+    return found
 
 
 def pictures_from_text(data: object, shape: Sequence[int]) -> list[Bytes]:
@@ -180,5 +187,5 @@ def _from_base64(text: object, index: int) -> bytes:
         return base64.b64decode(text, validate=True)  # type: ignore[arg-type]
     except (binascii.Error, TypeError, ValueError):
         raise BadRequest(
-            f"Element {index} of image is not base64; in JSON a picture file is base64 text, in binary data it is itself."
+            f"Element {index} of image is not base64. In JSON a picture file is base64 text; as binary data it is itself."
         ) from None

@@ -13,7 +13,7 @@ from typing import Any
 from service.board import Board, trial_counts
 from service.check import check
 from service.engine import Engine
-from service.errors import Conflict, DigitsError
+from service.errors import Conflict, DigitsError, NoSuchModel
 from service.plan import TrialPlan
 from service.trial import Trial
 
@@ -72,7 +72,11 @@ class Watcher:
             NoSuchModel: nothing of that name is promoted.
             Conflict: the promoted version must not be served.
         """
-        self._repository.current(name)
+        if name not in self._repository.names():
+            known = ", ".join(self._repository.names()) or "none"
+            raise NoSuchModel(f"There is no model of that name to load; there are: {known}.")
+        if "stable" not in self._repository.labels(name):
+            raise NoSuchModel(f"No version of {name} is promoted, so that none can be loaded; promote one first.")
         self._board.load(name)
         await self.follow(name)
 

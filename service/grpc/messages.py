@@ -18,19 +18,19 @@ Message = Any  # protobuf has no types of its own
 PACKAGE = "inference"
 SERVICE = f"{PACKAGE}.GRPCInferenceService"
 
-_pool = DescriptorPool()
+pool = DescriptorPool()
 for _file in FileDescriptorSet.FromString((Path(__file__).parent / "inference.binpb").read_bytes()).file:
-    _pool.AddSerializedFile(_file.SerializeToString())
+    pool.AddSerializedFile(_file.SerializeToString())
 
 
 def message(name: str) -> Message:
     """The class of one message."""
-    return GetMessageClass(_pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
+    return GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
 
 
 def methods() -> list[Any]:
     """Descriptors of the service's methods."""
-    return list(_pool.FindServiceByName(SERVICE).methods)
+    return list(pool.FindServiceByName(SERVICE).methods)
 
 
 ServerLiveResponse = message("ServerLiveResponse")

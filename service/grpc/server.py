@@ -18,7 +18,8 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
-from service.errors import BadRequest, DigitsError
+from service.drain import Drain
+from service.errors import BadRequest, DigitsError, Unavailable
 from service.grpc.calls import Calls
 from service.grpc.messages import SERVICE, Message, ModelInferResponse, ModelStreamInferResponse, methods
 from service.logs import AccessLog
@@ -47,6 +48,8 @@ CODES = {
 }
 
 Context = Any
+Metadata = dict[str, str]
+Call = Callable[[Message, Metadata, str], Awaitable[Message]]
 
 
 class GrpcServer:
@@ -55,12 +58,14 @@ class GrpcServer:
     Args:
         calls: an async method for each rpc of the service.
         settings: host, port and the limit on a message.
+        drain: how far we are with leaving.
         meter, access: where calls are counted and logged, as those over HTTP are.
     """
 
-    def __init__(self, calls: Calls, settings: Settings, meter: Meter, access: AccessLog) -> None:
+    def __init__(self, calls: Calls, settings: Settings, drain: Drain, meter: Meter, access: AccessLog) -> None:
         self._calls = calls
         self._settings = settings
+        self._drain = drain
         self._meter = meter
         self._access = access
         self._server: Any = None
@@ -85,7 +90,7 @@ class GrpcServer:
         await self._server.start()
 
     async def stop(self) -> None:
-        """Take no more calls, answer those that are here, and end: streams too, after the answers that they wait for."""
+        """Take no more calls, and end once those that are here are answered: streams too."""
         for reader in self._readers:
             reader.cancel()
         await self._server.stop(GRACE_S)
@@ -94,7 +99,7 @@ class GrpcServer:
         return {method.name: self._handler(method) for method in methods()}
 
     def _handler(self, method: Any) -> Any:
-        call, kind = getattr(self._calls, method.name, None), GetMessageClass(method.input_type)
+        kind = GetMessageClass(method.input_type)
 
         def parse(data: bytes) -> Message | None:
             try:
@@ -105,11 +110,12 @@ class GrpcServer:
         to_bytes = GetMessageClass(method.output_type).SerializeToString
         if method.client_streaming:
             return grpc.stream_stream_rpc_method_handler(self._stream, parse, to_bytes)
+        call: Call = getattr(self._calls, method.name)
         return grpc.unary_unary_rpc_method_handler(self._unary(method.name, call), parse, to_bytes)
 
     # -- borders ------------------------------------------------------------------------------------------------
 
-    def _unary(self, name: str, call: Callable[..., Awaitable[Message]]) -> Callable[..., Awaitable[Message]]:
+    def _unary(self, name: str, call: Call) -> Callable[..., Awaitable[Message]]:
         async def handler(request: Message | None, context: Context) -> Message:
             metadata = _metadata(context)
             request_id = self._request_id(request, metadata)
@@ -132,12 +138,16 @@ class GrpcServer:
 
         return handler
 
-    async def _answer(
-        self, call: Callable[..., Awaitable[Message]], request: Message | None, metadata: dict[str, str], request_id: str
-    ) -> Message:
+    async def _answer(self, call: Call, request: Message | None, metadata: Metadata, request_id: str) -> Message:
         if request is None:
             raise BadRequest("The message cannot be parsed; is it of the protocol's package inference?")
-        return await call(request, metadata, request_id)
+        if self._drain.refusing:
+            raise Unavailable("This instance is stopping; ask another one.")
+        self._drain.inside += 1
+        try:
+            return await call(request, metadata, request_id)
+        finally:
+            self._drain.inside -= 1
 
     async def _stream(self, requests: AsyncIterator[Message | None], context: Context) -> AsyncIterator[Message]:
         """Answers in the order of the requests; several at the same time, so that they may share a batch."""
@@ -163,7 +173,7 @@ class GrpcServer:
                 if (answer := answers.get_nowait()) is not None:
                     answer.cancel()
 
-    async def _one_of_many(self, request: Message | None, metadata: dict[str, str]) -> Message:
+    async def _one_of_many(self, request: Message | None, metadata: Metadata) -> Message:
         """One answer of a stream: a refusal is an answer, and the stream goes on."""
         request_id = self._request_id(request, metadata)
         start, status = perf_counter(), CLIENT_WENT_AWAY
@@ -192,7 +202,7 @@ class GrpcServer:
         if status >= self._access.from_status:
             self._access.add("gRPC", route, status, seconds, request_id)
 
-    def _request_id(self, request: Message | None, metadata: dict[str, str]) -> str:
+    def _request_id(self, request: Message | None, metadata: Metadata) -> str:
         """The caller's own, from the metadata or the message, or a new one."""
         for given in (metadata.get("x-request-id", ""), getattr(request, "id", "")):
             if REQUEST_ID.fullmatch(given):
@@ -200,7 +210,7 @@ class GrpcServer:
         return f"{self._prefix}-g{next(self._ids):x}"
 
 
-def _metadata(context: Context) -> dict[str, str]:
+def _metadata(context: Context) -> Metadata:
     """The caller's metadata, but for binary values."""
     return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 

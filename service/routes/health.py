@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from service.deps import EngineDep
-from service.errors import NoSuchModel
+from service.deps import DrainDep, EngineDep
+from service.errors import DigitsError
 from service.schemas import Live, Ready
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -25,11 +25,13 @@ async def live() -> dict[str, str]:
     summary="Can it predict?",
     responses={503: {"model": Ready, "description": "Not ready; `reason` says why"}},
 )
-async def ready(engine: EngineDep) -> JSONResponse:
+async def ready(engine: EngineDep, drain: DrainDep) -> JSONResponse:
     """200 once a model is loaded and warmed, and while the service is not draining; else 503 with the reason."""
+    if drain.leaving:
+        return JSONResponse({"status": "not ready", "reason": "draining: told to stop"}, 503)
     try:
         served = engine.served()
-    except NoSuchModel as error:
+    except DigitsError as error:
         return JSONResponse({"status": "not ready", "reason": str(error)}, 503)
     model = {"name": served.name, "version": served.version}
     content: dict[str, Any] = {"status": "ready", "model": model, "provider": served.model.provider}

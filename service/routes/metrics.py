@@ -21,7 +21,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 def metrics(board: BoardDep, engine: EngineDep, recent: RecentDep) -> Response:
-    """Requests, batches, classes found and what each worker serves."""
+    """Requests, batches, classes found, what each worker serves, trials, and drift against the card's reference."""
     notes = board.all()
     numbers = added_up(note["numbers"] for note in notes)
     gauges = chain(_gauges([note for note in notes if note["alive"]]), _trials(notes), _drift(engine, recent))
@@ -31,6 +31,8 @@ def metrics(board: BoardDep, engine: EngineDep, recent: RecentDep) -> Response:
 def _gauges(alive: list[Note]) -> Iterator[Metric]:
     yield gauge("digits_workers", "Worker processes that run.", {(): len(alive)})
     yield gauge("digits_queue_rows", "Digits that wait or run.", {(): sum(note["queue_rows"] for note in alive)})
+    refused = {(name,): 1.0 for note in alive for name in note["refused"]}
+    yield gauge("digits_candidate_refused", "1 while a promoted version is not served.", refused, ("model",))
     serving: dict[tuple[str, ...], float] = {}
     for note in alive:
         for name, version in note["live"].items():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -21,6 +21,7 @@ from service.errors import BadRequest, NotFound, PayloadTooLarge
 from service.images import decode_image
 from service.model import Pixels, Probabilities
 from service.recent import Recent
+from service.routes.models import Name
 from service.schemas import DIGIT
 from service.settings import Settings
 from service.tfserving import STEP, Asked
@@ -66,11 +67,11 @@ def _live() -> str:
     return ""
 
 
-def _numbered(version: int) -> str:
+def _numbered(version: Annotated[int, Path(description="A version that answers.", ge=1)]) -> str:
     return str(version)
 
 
-def _labelled(label: str) -> str:
+def _labelled(label: Annotated[str, Path(description="stable, or canary while there is one.")]) -> str:
     return label
 
 
@@ -166,7 +167,7 @@ def _add_verb(
     more: dict[int | str, Schema] = {408: ERROR, 413: ERROR, 415: ERROR, 503: ERROR}
 
     @routes.post(f"{path}:{verb.__name__}", summary=summary, openapi_extra=extra, responses=more)
-    async def _(request: Request, name: str, version: str = Depends(which)) -> Response:
+    async def _(request: Request, name: Name, version: str = Depends(which)) -> Response:
         body = await serving.call(verb, name, version, request.scope, request.receive)
         return Response(body, media_type="application/json")
 
@@ -180,10 +181,10 @@ async def _other(verb: str) -> None:
 
 def _add_looks(routes: APIRouter, path: str, which: Which) -> None:
     @routes.get(path, summary="Versions that answer")
-    async def status(engine: EngineDep, name: str, version: str = Depends(which)) -> dict[str, Any]:
+    async def status(engine: EngineDep, name: Name, version: str = Depends(which)) -> dict[str, Any]:
         found = [find(engine, name, version)] if version else answering(engine, name).values()
         return tfserving.status(found)
 
     @routes.get(f"{path}/metadata", summary="The signature of the model")
-    async def metadata(engine: EngineDep, name: str, version: str = Depends(which)) -> dict[str, Any]:
+    async def metadata(engine: EngineDep, name: Name, version: str = Depends(which)) -> dict[str, Any]:
         return tfserving.metadata(find(engine, name, version))

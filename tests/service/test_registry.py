@@ -450,7 +450,7 @@ except OSError:
     )
     assert process.communicate(timeout=60) == ("refused\n", "")
     assert repository.versions("digits") == [1]
-    assert sorted(path.name for path in (repository.root / "digits").iterdir()) == [".lock", "1"]
+    assert sorted(path.name for path in (repository.root / "digits").iterdir()) == [".lock", "1", "config.pbtxt"]
 
 
 # -- several processes at once ----------------------------------------------------------------------------------

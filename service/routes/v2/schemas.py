@@ -1,0 +1,214 @@
+"""What /docs shows of the Open Inference Protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+DESCRIPTIONS = {
+    400: "Malformed, or values that are wrong; `error` names the tensor",
+    401: "The admin key is missing",
+    403: "The admin key is wrong, or admin calls are off",
+    404: "No such model, or no such version of it is served",
+    408: "The body came too slowly",
+    413: "Body or number of digits over a limit",
+    415: "A compression, or a picture, of a kind that is not read here",
+    503: "Full, or the model is unloaded; try again after Retry-After seconds",
+}
+ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries for refusals."""
+    content = {"application/json": {"schema": ERROR}}
+    return {status: {"description": DESCRIPTIONS[status], "content": content} for status in statuses}
+
+
+class ServerMetadata(BaseModel):
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class TensorMetadata(BaseModel):
+    """-1 stands for any size."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(BaseModel):
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class Live(BaseModel):
+    live: bool = True
+
+
+class Ready(BaseModel):
+    ready: bool = True
+
+
+class ModelReady(Ready):
+    name: str
+
+
+class IndexEntry(BaseModel):
+    """One published version. State is READY or UNAVAILABLE; then `reason` says why."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+
+class IndexRequest(BaseModel):
+    ready: bool = Field(False, description="List only what is served.")
+
+
+class Duration(BaseModel):
+    count: int
+    ns: int
+
+
+class InferenceStatistics(BaseModel):
+    """Requests: what they waited and how long they took, part by part; a batch's time counts for each request in it."""
+
+    success: Duration
+    fail: Duration
+    queue: Duration
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
+    cache_hit: Duration
+    cache_miss: Duration
+
+
+class BatchStatistics(BaseModel):
+    """Executions of one size."""
+
+    batch_size: int
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
+
+
+class VersionStatistics(BaseModel):
+    """`inference_count` counts digits, `execution_count` runs of the model; `last_inference` is in ms since 1970."""
+
+    name: str
+    version: str
+    last_inference: int
+    inference_count: int
+    execution_count: int
+    inference_stats: InferenceStatistics
+    response_stats: dict[str, Any]
+    batch_stats: list[BatchStatistics]
+    memory_usage: list[Any]
+
+
+class ModelStatistics(BaseModel):
+    model_stats: list[VersionStatistics]
+
+
+PARAMETERS = {"type": "object", "additionalProperties": True}
+INFER_DESCRIPTION = """One input, either `pixels` or `image`:
+
+* `pixels`, UINT8 of `[n, 28, 28, 1]`, `[n, 28, 28]` or `[n, 784]`: raw 0-255, bright ink on a dark ground; data flat,
+  or nested as the shape says.
+* `image`, BYTES of `[n]` or `[n, 1]`: PNG, JPEG, WebP, BMP, GIF or TIFF files; in JSON each is base64 text.
+
+Outputs: `probabilities`, FP32 `[n, 10]`; `lecture_output`, FP32 `[n, 10, 10, 1]`, where the model has it. Without
+`outputs`, all; with the parameter `classification: k`, the k likeliest classes as BYTES `value:index:label`.
+
+Binary tensor data: `binary_data_size` and the bytes behind the JSON, whose length `Inference-Header-Content-Length`
+tells (0: the whole body is `pixels`); `binary_data` or `binary_data_output` for the answer. Bodies may be compressed
+with gzip or deflate, and so are answers for those who ask with Accept-Encoding."""
+INFER_REQUEST = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {
+        "id": {"type": "string"},
+        "parameters": PARAMETERS,
+        "inputs": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["name", "shape", "datatype", "data"],
+                "properties": {
+                    "name": {"enum": ["pixels", "image"]},
+                    "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}},
+                    "datatype": {"enum": ["UINT8", "BYTES"]},
+                    "parameters": PARAMETERS,
+                    "data": {"type": "array", "items": {}},
+                },
+            },
+        },
+        "outputs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {"name": {"type": "string"}, "parameters": PARAMETERS},
+            },
+        },
+    },
+    "example": {
+        "inputs": [{"name": "pixels", "shape": [1, 784], "datatype": "UINT8", "data": [0] * 784}],
+        "outputs": [{"name": "probabilities"}],
+    },
+}
+INFER_RESPONSE = {
+    "type": "object",
+    "required": ["model_name", "model_version", "outputs"],
+    "properties": {
+        "model_name": {"type": "string"},
+        "model_version": {"type": "string"},
+        "id": {"type": "string"},
+        "outputs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "shape", "datatype"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "shape": {"type": "array", "items": {"type": "integer"}},
+                    "datatype": {"enum": ["FP32", "BYTES"]},
+                    "parameters": PARAMETERS,
+                    "data": {"type": "array", "items": {}},
+                },
+            },
+        },
+    },
+}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+INFER_OPENAPI: dict[str, Any] = {
+    "description": INFER_DESCRIPTION,
+    "parameters": [
+        {
+            "name": "Inference-Header-Content-Length",
+            "in": "header",
+            "required": False,
+            "description": "Length of the JSON that a body with binary tensor data begins with.",
+            "schema": {"type": "integer", "minimum": 0},
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": INFER_REQUEST}, "application/octet-stream": BINARY},
+    },
+    "responses": {
+        "200": {
+            "description": "The outputs",
+            "content": {"application/json": {"schema": INFER_RESPONSE}, "application/octet-stream": BINARY},
+        }
+    },
+}

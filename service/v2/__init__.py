@@ -1,0 +1,1 @@
+"""Inference by the Open Inference Protocol (V2) over HTTP: its documents, and nothing of routes or models."""

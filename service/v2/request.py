@@ -1,0 +1,205 @@
+"""A body -> what it asks for.
+
+A body is JSON, and behind it the data of those tensors that are sent as binary data, in their order; the header
+Inference-Header-Content-Length tells the length of the JSON. Where it tells 0, all of the body is `pixels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from service import tensors
+from service.bodies.pixels import SIZE, Pixels
+from service.errors import BadRequest
+from service.tensors import IMAGE, Bytes
+from service.v2.document import Document, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An output that is asked for, as binary data or JSON, or its `classes` highest values instead."""
+
+    name: str
+    binary: bool = False
+    classes: int = 0
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request: either pixels, uint8 (n, 28, 28), or pictures, files."""
+
+    outputs: list[Wanted]
+    id: str = ""
+    pixels: Pixels | None = None
+    pictures: list[Bytes] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Most digits, and most pictures, of one request."""
+
+    digits: int
+    pictures: int
+
+
+async def read(body: bytes, header_length: bytes, outputs: Sequence[str], limits: Limits) -> Asked:
+    """What a body asks for.
+
+    Args:
+        body: as it came, decompressed.
+        header_length: what Inference-Header-Content-Length says, empty without one.
+        outputs: names that may be asked for, all of which are meant where none is.
+        limits: on the inputs.
+
+    Raises:
+        BadRequest, PayloadTooLarge: the sentence says what is wrong and where.
+    """
+    size = _json_size(header_length, len(body))
+    if size == 0:
+        return _raw(body, outputs, limits)
+    document = parse(body if size == len(body) else body[:size])
+    asked = Asked(_wanted(document.json, outputs), _id(document.json))
+    binary = memoryview(body)[size:]
+    one = _only_input(document.json.get("inputs"))
+    data, left = _binary_data(one, binary)
+    if left:
+        raise BadRequest(f"{left} bytes are left behind the data of {one['name']}.")
+    tensors.check_datatype(one["name"], one.get("datatype"))
+    if one["name"] == IMAGE:
+        asked.pictures = _pictures(one, data, limits)
+    else:
+        asked.pixels = await _pixels(one, data, document, limits)
+    return asked
+
+
+def _json_size(header_length: bytes, body_size: int) -> int:
+    """Bytes of JSON; 0 for a raw request."""
+    if not header_length:
+        if not body_size:
+            raise BadRequest("The body is empty; send a JSON object with inputs.")
+        return body_size
+    if not header_length.isdigit() or len(header_length) > 12 or int(header_length) > body_size:
+        said = header_length[:20].decode("latin-1")
+        raise BadRequest(
+            f"Inference-Header-Content-Length is {said!r}, and must be the length of the JSON that the body begins "
+            f"with, a whole number of at most {body_size} bytes."
+        )
+    return int(header_length)
+
+
+def _raw(body: bytes, outputs: Sequence[str], limits: Limits) -> Asked:
+    if not body or len(body) % SIZE:
+        raise BadRequest(f"Inference-Header-Content-Length 0 means that the body is pixels, {SIZE} bytes a digit.")
+    shape = tensors.check_pixels_shape([len(body) // SIZE, SIZE], limits.digits)
+    return Asked([Wanted(name, binary=True) for name in outputs], pixels=tensors.pixels_from_bytes(body, shape))
+
+
+def _id(document: dict[str, Any]) -> str:
+    request_id = document.get("id")
+    if request_id is None:
+        return ""
+    if not isinstance(request_id, str):
+        raise BadRequest("id must be a string.")
+    return request_id
+
+
+def _parameters(what: dict[str, Any], where: str) -> dict[str, Any]:
+    """Parameters; those that mean nothing here (priority, timeout, sequences) do no harm."""
+    parameters = what.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise BadRequest(f"The parameters of {where} must be an object.")
+    if "shared_memory_region" in parameters:
+        raise BadRequest(f"{where} is in shared memory, which is not offered here; send its data in the body.")
+    return parameters
+
+
+def _flag(parameters: dict[str, Any], key: str, otherwise: bool) -> bool:
+    value = parameters.get(key, otherwise)
+    if not isinstance(value, bool):
+        raise BadRequest(f"The parameter {key} must be true or false.")
+    return value
+
+
+def _named(items: object, what: str) -> list[dict[str, Any]]:
+    """A list of objects with different names."""
+    if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
+        raise BadRequest(f"{what} must be a list of objects, each with a name.")
+    names = [one.get("name") for one in items]
+    if not all(isinstance(name, str) for name in names):
+        raise BadRequest(f"Each of {what} must have a name, a string.")
+    if len(set(names)) != len(names):
+        raise BadRequest(f"One of {what} is named twice.")
+    return items
+
+
+# -- outputs ------------------------------------------------------------------------------------------------
+
+
+def _wanted(document: dict[str, Any], outputs: Sequence[str]) -> list[Wanted]:
+    binary = _flag(_parameters(document, "the request"), "binary_data_output", otherwise=False)
+    named = document.get("outputs")
+    asked = [] if named is None else _named(named, "outputs")
+    return [_one_wanted(one, outputs, binary) for one in asked] or [Wanted(name, binary) for name in outputs]
+
+
+def _one_wanted(one: dict[str, Any], outputs: Sequence[str], binary: bool) -> Wanted:
+    name = one["name"]
+    if name not in outputs:
+        raise BadRequest(f"There is no output {name[:40]!r}; this model has {' and '.join(outputs)}.")
+    parameters = _parameters(one, f"Output {name}")
+    classes = parameters.get("classification", 0)
+    if type(classes) is not int or classes < 0:
+        raise BadRequest("The parameter classification must be a whole number, 0 or more.")
+    return Wanted(name, _flag(parameters, "binary_data", binary), classes)
+
+
+# -- the input ----------------------------------------------------------------------------------------------
+
+
+def _only_input(items: object) -> dict[str, Any]:
+    inputs = _named(items, "inputs")
+    for one in inputs:
+        if one["name"] not in tensors.DATATYPES:
+            raise BadRequest(f"There is no input {one['name'][:40]!r}; send pixels (UINT8) or image (BYTES).")
+    if len(inputs) != 1:
+        raise BadRequest("Send exactly one input, either pixels or image.")
+    return inputs[0]
+
+
+def _binary_data(one: dict[str, Any], binary: memoryview) -> tuple[memoryview | None, int]:
+    """The input's part of the binary data, None where its data are in the JSON, and the number of bytes behind it."""
+    name, data = one["name"], one.get("data")
+    size = _parameters(one, f"Input {name}").get("binary_data_size")
+    if size is None and data is None:
+        raise BadRequest(f"Input {name} has no data; send data, or binary_data_size and the bytes.")
+    if size is None:
+        return None, len(binary)
+    if data is not None:
+        raise BadRequest(f"Input {name} has both data and binary_data_size; send one of them.")
+    if type(size) is not int or not 0 <= size <= len(binary):
+        raise BadRequest(
+            f"The binary_data_size of {name} must be a whole number of at most the {len(binary)} bytes that follow the "
+            "JSON; Inference-Header-Content-Length tells where it ends."
+        )
+    return binary[:size], len(binary) - size
+
+
+def _pictures(one: dict[str, Any], data: memoryview | None, limits: Limits) -> list[Bytes]:
+    shape = tensors.check_image_shape(one.get("shape"), limits.pictures)
+    if data is None:
+        return tensors.pictures_from_text(one["data"], shape)
+    return tensors.pictures_from_bytes(data, shape[0])
+
+
+async def _pixels(one: dict[str, Any], data: memoryview | None, document: Document, limits: Limits) -> Pixels:
+    shape = tensors.check_pixels_shape(one.get("shape"), limits.digits)
+    if data is not None:
+        return tensors.pixels_from_bytes(data, shape)
+    if document.was_cut_from(one):
+        packed = await document.packed_numbers()
+        return tensors.pixels_from_bytes(packed, shape)
+    return tensors.pixels_from_numbers(one["data"], shape, document.has_no_booleans())
