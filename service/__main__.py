@@ -39,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logs.set_up(settings)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # PID 1 has no default for it, and would go on
     try:
-        listener = _bind(settings.host, settings.port)
-        with reserved(_fitted(settings)) as fitted:
+        with _bind(settings.host, settings.port) as listener, reserved(_fitted(settings)) as fitted:
             _serve(fitted, listener)
     except DigitsError as error:
         sys.exit(f"Cannot start: {error}")
@@ -72,9 +71,10 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(2048)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", "no such host")
         raise DigitsError(
-            f"{host}:{port} cannot be listened on ({error.strerror}). Stop what listens there, or set DIGITS_PORT."
+            f"{host}:{port} cannot be listened on ({why}). Stop what listens there, or set DIGITS_PORT."
         ) from None
     return listener
 

@@ -51,7 +51,7 @@ async def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
     if len(body) <= INLINE_BYTES:
         begun = _unpack(reader, body, min(INLINE_BYTES, limit + 1))
         body = reader.unconsumed_tail
-    if body:
+    if not reader.eof and len(begun) <= limit:
         begun = await asyncio.to_thread(lambda: begun + _unpack(reader, body, limit + 1 - len(begun)))
     if len(begun) > limit:
         raise PayloadTooLarge(

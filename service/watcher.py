@@ -166,4 +166,5 @@ class Watcher:
         except OSError:
             log.warning("The trial of %s is over (%s), but the repository is read-only", name, verdict)
             return
+        self._engine.swap_trial(name, None)
         log.info("The trial of %s version %s is over: %s", name, plan.version, verdict)

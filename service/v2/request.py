@@ -31,7 +31,7 @@ class Asked:
     """A request: either pixels, uint8 (n, 28, 28), or pictures, files."""
 
     outputs: list[Wanted]
-    id: str = ""
+    id: str | None = None
     pixels: Pixels | None = None
     pictures: list[Bytes] = field(default_factory=list)
 
@@ -96,11 +96,9 @@ def _raw(body: bytes, outputs: Sequence[str], limits: Limits) -> Asked:
     return Asked([Wanted(name, binary=True) for name in outputs], pixels=tensors.pixels_from_bytes(body, shape))
 
 
-def _id(document: dict[str, Any]) -> str:
+def _id(document: dict[str, Any]) -> str | None:
     request_id = document.get("id")
-    if request_id is None:
-        return ""
-    if not isinstance(request_id, str):
+    if request_id is not None and not isinstance(request_id, str):
         raise BadRequest("id must be a string.")
     return request_id
 

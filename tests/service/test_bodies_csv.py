@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -93,6 +95,21 @@ def test_one_row_too_many() -> None:
     assert len(read(as_csv(PIXELS, header=True), limit=50)) == 50
     with pytest.raises(PayloadTooLarge, match="50 digits"):
         read(as_csv(PIXELS, header=True), limit=49)
+
+
+@pytest.mark.parametrize(
+    "body", [b"\n" * 2_000_000, b"11\n" * 700_000, b"pixel0\n" + b"," * 2_000_000], ids=["lines", "rows", "cells"]
+)
+def test_a_body_of_crumbs_is_refused_without_taking_them_all_up(body: bytes) -> None:
+    """2 MB that would become millions of Python objects: 64 MB of them, the limit, would be more than a gigabyte."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(DigitsError):
+            read(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * len(body)
 
 
 @given(st.binary(max_size=400))

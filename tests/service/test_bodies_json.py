@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -239,6 +240,20 @@ def test_pieces_read_as_the_whole_does(body: bytes) -> None:
         assert found.field == expected.field
     else:
         assert np.array_equal(found, expected)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("crumb", [b"[]", b"{}", b"0", b"[0]", b'""', b"null", b"[[]]"])
+@pytest.mark.parametrize("start", [b'{"instances": [', b'{"x": [', b"["])
+def test_a_body_of_crumbs_is_refused_without_taking_them_all_up(start: bytes, crumb: bytes) -> None:
+    """2 MB that would become a million Python objects: 64 MB of them, the limit, would be two gigabytes."""
+    body = start + b",".join([crumb] * (2_000_000 // (len(crumb) + 1))) + b"]" + b"}" * start.startswith(b"{")
+    tracemalloc.start()
+    try:
+        refused(body, limit=1000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * len(body)
 
 
 def test_orjson_and_the_standard_library_agree_on_what_is_read() -> None:

@@ -279,14 +279,22 @@ def test_what_is_not_http_is_refused_and_harms_nobody(server: Server, request_by
     still_answers(server)
 
 
-def test_headers_without_end_are_cut_off(server: Server) -> None:
+@pytest.mark.parametrize("line", [b"X-Padding: " + b"x" * 8000 + b"\r\n", b"x" * 8000], ids=["many", "long"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        OCTETS,
+        OCTETS + b"X-Padding: ",
+        OCTETS + b"Transfer-Encoding: chunked\r\n\r\n" + in_chunks([DIGIT], end=b"0\r\nX-Y: "),
+    ],
+    ids=["headers", "one header", "trailers"],
+)
+def test_headers_and_trailers_without_end_are_cut_off(server: Server, start: bytes, line: bytes) -> None:
+    """16 MB of them, and then an end after all: nobody has waited for it."""
     with Connection(server) as connection:
         answer = b""
         try:
-            connection.send(OCTETS)
-            for _ in range(2000):
-                connection.send(b"X-Padding: " + b"x" * 8000 + b"\r\n")
-            connection.send(b"Content-Length: 784\r\n\r\n" + DIGIT)
+            connection.send(start, *[line] * 2000, b"\r\nContent-Length: 784\r\n\r\n", DIGIT)
             answer = connection.socket.recv(4096)
         except ConnectionError:
             pass
