@@ -1,0 +1,167 @@
+"""The commands as one types them: what they print, how they exit, and never a stack trace for what a user can mend."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from service.registry import Repository
+from tests.training.files import write_idx
+from training import __main__ as command_line
+from training.digits import Digits
+from training.runs import Run
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ["data", "train", "evaluate", "export", "submit", "retrain", "list", "promote", "rollback"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended; `code` is what the shell would see."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """`python -m training <words>` in an empty folder, within this process: TensorFlow need not be loaded each time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*words: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["training", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        code = ended.value.code
+        if isinstance(code, str):  # Python prints it on standard error and exits with 1
+            print(code, file=sys.stderr)
+            code = 1
+        return Done(code or 0, *capfd.readouterr())
+
+    return run
+
+
+def process(*words: object, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same as a process of its own."""
+    command = [sys.executable, "-m", "training", *map(str, words)]
+    variables = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=variables)
+
+
+def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
+    """TensorFlow takes five seconds to load, pandas half a second: --help waits for neither."""
+    program = (
+        "import sys; from training.__main__ import app\n"
+        "heavy = {'tensorflow', 'keras', 'pandas', 'matplotlib', 'onnxruntime'}\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    for command in COMMANDS:
+        assert f" {command} " in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, typed: Callable[..., Done]) -> None:
+    done = typed(command, "--help")
+    assert done.code == 0
+    assert "Usage:" in done.out
+
+
+REFUSED = [
+    (["train", "--data", "nowhere"], 1, "nowhere does not exist"),
+    (["train", "--architecture", "vgg"], 2, "'vgg' is not one of 'lecture-cnn', 'ten-way'"),
+    (["train", "--epochs", "0"], 2, "--epochs"),
+    (["train", "--resume", "nowhere"], 1, "is not a run"),
+    (["train", "--resume", "x", "--epochs", "5"], 2, "leave out --epochs"),
+    (["export", "--run", "nowhere"], 1, "is not a run"),
+    (["export"], 2, "Missing option '--run'"),
+    (["evaluate"], 1, "There is no model named digits"),
+    (["evaluate", "--split", "most"], 2, "'most' is not one of"),
+    (["submit", "--data", "nowhere"], 1, "There is no model named digits"),
+    (["list"], 1, "holds no version of digits"),
+    (["promote", "7"], 1, "There is no version 7 of digits"),
+    (["rollback"], 1, "There is no model named digits"),
+    (["data", "--data", "nowhere"], 1, "nowhere does not exist"),
+    (["serve"], 2, "No such command 'serve'"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "sentence"), REFUSED, ids=[" ".join(words) for words, _, _ in REFUSED])
+def test_refused_with_a_sentence(
+    words: list[str], code: int, sentence: str, typed: Callable[..., Done], tmp_path: Path
+) -> None:
+    done = typed(*words)
+    assert done.code == code
+    assert sentence in " ".join(done.err.replace("│", " ").split())
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_counts_and_checks(typed: Callable[..., Done], tmp_path: Path, handwriting: Digits) -> None:
+    folder = write_idx(tmp_path / "mine", handwriting.pixels, handwriting.labels, test=297)
+    done = typed("data", "--data", folder)
+    assert done.code == 0
+    assert "1,500" in done.out
+    assert "297" in done.out
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(b"")
+    done = typed("data", "--data", folder)
+    assert (done.code, done.out) == (1, "")
+    assert "t10k-labels-idx1-ubyte is empty" in done.err
+
+
+def test_the_whole_way(typed: Callable[..., Done], tmp_path: Path, kaggle: Path) -> None:
+    """train, export, promote, evaluate, submit, list: each reads what the one before wrote."""
+    options = "--architecture ten-way --epochs 1 --batch-size 32"
+    done = process("train", "--data", kaggle, *options.split(), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "TensorFlow's start-up lines belong to nobody"
+    run = Run(next((tmp_path / "runs").iterdir()))
+    assert run.config.command == f"python -m training train --data kaggle {options}"
+    assert "parity with Keras: largest difference" in typed("export", "--run", run.folder).out
+    assert typed("evaluate", "--data", kaggle).code == 1  # nothing is promoted yet
+    assert "digits now serves version 1." in typed("promote", 1).out
+    assert typed("evaluate", "--data", kaggle).code == 0
+    report = json.loads((tmp_path / "runs" / "evaluation" / "digits-1" / "metrics.json").read_text())
+    assert report["n"] == 150
+    assert "wrote submission.csv: 297 digits" in typed("submit", "--data", kaggle).out
+    assert len((tmp_path / "submission.csv").read_text().splitlines()) == 298
+    listed = typed("list").out
+    assert "ten-way" in listed
+    assert "served" in listed
+
+
+def test_promote_and_rollback(typed: Callable[..., Done], repository: Repository) -> None:
+    assert "digits now serves version 2." in typed("promote", 2, "--models", repository.root).out
+    assert repository.current("digits") == 2
+    assert "digits now serves version 1 again." in typed("rollback", "--models", repository.root).out
+    assert repository.current("digits") == 1
+
+
+def test_retrain_exits_with_0_promoted_or_not(typed: Callable[..., Done], repository: Repository, kaggle: Path) -> None:
+    words = ["retrain", "--data", kaggle, "--epochs", 1, "--models", repository.root]
+    done = typed(*words)
+    assert (done.code, repository.current("digits")) == (0, 1)
+    assert "NOT PROMOTED" in done.out
+    done = typed(*words, "--force", "a drill")
+    assert (done.code, repository.current("digits")) == (0, 4)
+    assert "because forced: a drill" in done.out
+
+
+def test_without_data_and_without_a_network_there_is_one_sentence(tmp_path: Path) -> None:
+    """No npm on the PATH, and Keras is sent to a proxy that is not there."""
+    nowhere = {"HOME": str(tmp_path), "KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9", "PATH": ""}
+    done = process("train", folder=tmp_path, **nowhere)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: MNIST could not be fetched")
+    assert done.stderr.count("\n") == 1
+    assert "give your own copy with --data" in done.stderr
+    assert not (tmp_path / "data" / "mnist").exists()

@@ -1,0 +1,82 @@
+"""Judging a version: the right digits are chosen, the figures are kept, and the pictures are pictures."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from service.model import Model
+from service.registry import Repository
+from tests.training.files import csv_table, write_idx
+from training import data, evaluate, plots
+from training.digits import Digits, split
+from training.errors import DataError
+from training.metrics import measure
+
+
+def test_files_and_table(published: Repository, kaggle: Path, tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=100)
+    figures = evaluate.evaluate(published, "digits", 1, kaggle, "auto", tmp_path / "out", console)
+    report = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert report["evaluated"] == "digits 1 (lecture-cnn) on 150 held-out digits of kaggle"
+    assert {key: report[key] for key in figures} == figures
+    assert figures == published.card("digits", 1)["metrics"]["validation"]
+    for name in ("confusion.png", "mistakes.png", "curves.png"):
+        with Image.open(tmp_path / "out" / name) as picture:
+            picture.load()
+            assert picture.format == "PNG"
+            assert min(picture.size) > 200
+            assert len(picture.convert("L").getcolors(256)) > 20, "an empty picture"
+    shown = console.file.getvalue()
+    assert f"right {figures['accuracy']:.2%}" in shown
+    assert f"{figures['per_digit'][7]['recall']:.2%}" in shown
+
+
+def test_without_a_choice_digits_set_aside_are_taken(
+    published: Repository, handwriting: Digits, tmp_path: Path
+) -> None:
+    folder = write_idx(tmp_path, handwriting.pixels, handwriting.labels, test=297)
+    chosen, digits = evaluate.choose(folder, "auto", published.card("digits", 1))
+    assert (chosen, len(digits)) == ("test", 297)
+    np.testing.assert_array_equal(digits.pixels, handwriting.pixels[-297:])
+
+
+def test_without_a_choice_the_training_file_gives_what_was_held_out(published: Repository, kaggle: Path) -> None:
+    chosen, digits = evaluate.choose(kaggle / "train.csv", "auto", published.card("digits", 1))
+    assert chosen == "held-out"
+    np.testing.assert_array_equal(digits.pixels, split(data.load(kaggle), 0.1, 2)[1].pixels)
+
+
+def test_without_a_choice_anybodys_digits_are_all_taken(
+    published: Repository, handwriting: Digits, tmp_path: Path
+) -> None:
+    csv_table(handwriting.pixels[:37], handwriting.labels[:37]).to_csv(tmp_path / "mine.csv", index=False)
+    chosen, digits = evaluate.choose(tmp_path / "mine.csv", "auto", published.card("digits", 1))
+    assert (chosen, len(digits)) == ("labelled", 37)
+    judged = evaluate.judge(published, "digits", 2, tmp_path / "mine.csv")
+    expected = Model.load(published.model_path("digits", 2)).predict(handwriting.pixels[:37])
+    assert judged.figures == measure(expected, handwriting.labels[:37])
+
+
+def test_a_part_can_be_asked_for(published: Repository, kaggle: Path) -> None:
+    said = published.card("digits", 1)
+    assert len(evaluate.choose(kaggle, "all", said)[1]) == 1500
+    assert len(evaluate.choose(kaggle, "validation", said)[1]) == 150
+    with pytest.raises(DataError, match=r"test.csv: no labels, .* Use `submit` instead"):
+        evaluate.judge(published, "digits", 1, kaggle, "test")
+
+
+def test_pictures_of_a_perfect_model(tmp_path: Path, handwriting: Digits) -> None:
+    """No mistakes to draw is no reason to fail, and neither is a history of one epoch."""
+    labels = handwriting.labels[:20]
+    plots.worst_mistakes(handwriting.pixels[:20], labels, np.eye(10)[labels], "perfect", tmp_path / "mistakes.png")
+    plots.confusion_matrix(np.diag(np.arange(10)), "perfect", tmp_path / "confusion.png")
+    row = {"epoch": 1, "loss": 0.5, "val_loss": 0.4, "digit_accuracy": 0.8, "val_digit_accuracy": 0.9}
+    plots.curves([row], 1, tmp_path / "curves.png")
+    for file in tmp_path.iterdir():
+        with Image.open(file) as picture:
+            picture.load()

@@ -1,0 +1,42 @@
+"""Kaggle's submission: 28,000 rows, counted from 1, read by the published model."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from service.model import Model
+from service.registry import Repository
+from tests.training.files import csv_table
+from training.digits import Digits
+from training.errors import DataError
+from training.submit import submit
+
+
+def test_28000_rows(published: Repository, handwriting: Digits, tmp_path: Path) -> None:
+    pixels = np.tile(handwriting.pixels, (16, 1, 1))[:28_000]
+    csv_table(pixels, None).to_csv(tmp_path / "test.csv", index=False)
+    model = Model.load(published.model_path("digits", 1))
+    assert submit(model, tmp_path, tmp_path / "submission.csv") == 28_000
+    lines = (tmp_path / "submission.csv").read_text().splitlines()
+    assert lines[0] == "ImageId,Label"
+    assert len(lines) == 28_001
+    written = pd.read_csv(tmp_path / "submission.csv")
+    np.testing.assert_array_equal(written["ImageId"], np.arange(1, 28_001))
+    once = model.predict(handwriting.pixels).argmax(axis=1)
+    np.testing.assert_array_equal(written["Label"], np.tile(once, 16)[:28_000])
+    assert (once == handwriting.labels).mean() > 0.85
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["submission.csv", "test.csv"]
+
+
+def test_a_wrong_test_file_leaves_the_old_submission(
+    published: Repository, handwriting: Digits, tmp_path: Path
+) -> None:
+    table = csv_table(handwriting.pixels[:5], None).astype(int)
+    table.iloc[2, 10] = 300
+    table.to_csv(tmp_path / "test.csv", index=False)
+    (tmp_path / "submission.csv").write_text("old")
+    with pytest.raises(DataError, match=r"test.csv, row 3: pixel10 is 300"):
+        submit(Model.load(published.model_path("digits", 1)), tmp_path / "test.csv", tmp_path / "submission.csv")
+    assert (tmp_path / "submission.csv").read_text() == "old"

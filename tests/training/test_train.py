@@ -1,0 +1,125 @@
+"""A real run, small: what it learns, what it leaves in its folder, and that the same seed gives the same weights."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+
+from training import data, heads
+from training.batches import normalise
+from training.config import TrainConfig
+from training.digits import split
+from training.errors import DataError, RunError
+from training.export import load_keras
+from training.runs import Run
+from training.train import compiled_model, train
+
+MakeConfig = Callable[..., TrainConfig]
+HEADS = {"lecture-cnn": heads.TWICE, "ten-way": heads.ONE_HOT}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_it_learns_to_read(name: str, runs: dict[str, Run], kaggle: Path) -> None:
+    """Of 150 digits held out, 1,350 learned from: guessing gives 10 %."""
+    held_out = split(data.load(kaggle), 0.1, 2)[1]
+    said = HEADS[name].decode(load_keras(runs[name]).predict(normalise(held_out.pixels), verbose=0)).argmax(axis=1)
+    right = (said == held_out.labels).mean()
+    assert right > 0.85
+    assert runs[name].result()["validation_digit_accuracy"] == pytest.approx(right)
+
+
+def test_the_run_folder(runs: dict[str, Run], small_config: MakeConfig) -> None:
+    run = runs["lecture-cnn"]
+    assert run.folder.name.endswith("-lecture-cnn")
+    assert run.config == small_config()
+    names = {"config.json", "data.json", "history.csv", "checkpoint.npz", "model.keras", "result.json", "tensorboard"}
+    assert {entry.name for entry in run.folder.iterdir()} == names
+    assert list(run.folder.glob("tensorboard/*/events.out.tfevents.*"))
+    assert list(json.loads((run.folder / "data.json").read_text())) == ["train.csv"]
+
+
+def test_the_history_is_one_row_per_epoch(runs: dict[str, Run]) -> None:
+    run = runs["ten-way"]
+    with run.history.open() as stream:
+        rows = list(csv.DictReader(stream))
+    columns = {"epoch", "loss", "digit_accuracy", "val_loss", "val_digit_accuracy", "learning_rate"}
+    assert set(rows[0]) == columns
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 9))
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) / 2
+
+
+def test_the_model_kept_is_the_best_epochs(runs: dict[str, Run], kaggle: Path) -> None:
+    run = runs["lecture-cnn"]
+    held_out = split(data.load(kaggle), 0.1, 2)[1]
+    images, targets = normalise(held_out.pixels), heads.TWICE.encode(held_out.labels)
+    figures = load_keras(run).evaluate(images, targets, verbose=0, return_dict=True)
+    losses = [row["val_loss"] for row in run.result()["history"]]
+    assert run.result()["best_epoch"] == int(np.argmin(losses)) + 1
+    assert figures["loss"] == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_every_epoch_is_reported_in_digits(tmp_path: Path, small_config: MakeConfig) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    train(small_config(epochs=2, augment=False), tmp_path, console)
+    lines = console.file.getvalue().splitlines()
+    assert "1,350 digits to learn from, 150 held out" in lines[0]
+    assert [line[:11] for line in lines[1:3]] == ["epoch   1/2", "epoch   2/2"]
+    assert all(line.count("digits right") == 2 and "accuracy" not in line for line in lines[1:3])
+    assert "of the held-out digits right" in lines[3]
+
+
+def test_a_terminal_shows_a_bar_within_the_epoch(tmp_path: Path, small_config: MakeConfig) -> None:
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    train(small_config(epochs=1), tmp_path, console)
+    text = console.file.getvalue()
+    assert "epoch 1/1  loss" in text
+    assert "/43" in text  # 1,350 digits in batches of 32
+    assert "digits right" in text
+
+
+def test_the_seed_decides_the_weights_to_begin_with(small_config: MakeConfig) -> None:
+    """That it decides all the rest too is what test_resume.py shows: two runs of one seed end with the same weights."""
+
+    def begin(seed: int) -> list[np.ndarray]:
+        keras.utils.set_random_seed(seed)
+        return compiled_model(small_config(seed=seed))[0].get_weights()
+
+    first, again, other = begin(5), begin(5), begin(6)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(first[::2], other[::2], strict=True))  # biases begin at 0
+
+
+def test_training_stops_early_and_goes_back_to_the_best(tmp_path: Path, small_config: MakeConfig) -> None:
+    """A rate so large that nothing is learned for long: patience 1 ends it."""
+    options = {"architecture": "ten-way", "epochs": 30, "learning_rate": 0.3, "patience": 1, "augment": False}
+    run = train(small_config(**options), tmp_path, Console(quiet=True))
+    result = run.result()
+    assert result["epochs_run"] < 30
+    assert result["best_epoch"] == result["epochs_run"] - 1
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path: Path, small_config: MakeConfig) -> None:
+    with pytest.raises(RunError, match=r"The loss is nan in epoch \d+. Try a smaller --learning-rate"):
+        train(small_config(epochs=10, learning_rate=1e30, patience=10), tmp_path, Console(quiet=True))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", keras.optimizers.Adam), ("rmsprop", keras.optimizers.RMSprop)])
+def test_the_optimizer_is_the_one_asked_for(name: str, kind: type) -> None:
+    model, _ = compiled_model(TrainConfig(optimizer=name, learning_rate=0.004))
+    assert type(model.optimizer) is kind
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.004)
+    assert model.loss == "categorical_crossentropy"
+
+
+def test_wrong_data_make_no_run_folder(tmp_path: Path, small_config: MakeConfig) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        train(small_config(data=str(tmp_path / "nowhere")), tmp_path / "runs", Console(quiet=True))
+    with pytest.raises(RunError, match="no architecture 'vgg'"):
+        train(small_config(architecture="vgg"), tmp_path / "runs", Console(quiet=True))
+    assert not (tmp_path / "runs").exists()

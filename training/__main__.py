@@ -1,0 +1,191 @@
+"""The command line: options in, one function of the package called, one sentence out when it fails.
+
+    python -m training --help            (also installed as `digits-train`)
+
+Everything heavy is imported inside the commands, so that `--help` answers at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from training import options, shelf
+from training.config import TrainConfig
+from training.errors import TrainingError
+from training.quiet import load_tensorflow
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="From labelled digits to a served model: data, train, export, evaluate, promote; or retrain for all of it.",
+)
+console = Console()
+DEFAULTS = TrainConfig()
+MODELS, RUNS, NAME = Path("models"), Path("runs"), "digits"
+shelf.add_commands(app, console, MODELS, NAME)
+
+
+def _source(data: Path | None) -> Path:
+    """Where the digits are: as given, or the default folder, which is filled first if it holds nothing."""
+    if data is not None:
+        return data
+    from training import download, idx
+
+    if idx.image_file(options.DEFAULT_DATA, "train") is None:
+        download.fetch(options.DEFAULT_DATA, console)
+    return options.DEFAULT_DATA
+
+
+@app.command()
+def data(
+    data: options.Data = None,
+    to: Annotated[Path, typer.Option(help="The folder that MNIST is fetched into.")] = options.DEFAULT_DATA,
+) -> None:
+    """Fetch MNIST and check it; or check and count your own digits with --data."""
+    from training import download, inventory
+
+    if data is None:
+        download.fetch(to, console)
+    console.print(inventory.table(data or to))
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    data: options.Data = None,
+    architecture: options.Architecture = DEFAULTS.architecture,
+    epochs: options.Epochs = DEFAULTS.epochs,
+    batch_size: options.BatchSize = DEFAULTS.batch_size,
+    optimizer: options.Optimizer = DEFAULTS.optimizer,
+    learning_rate: options.LearningRate = DEFAULTS.learning_rate,
+    schedule: options.Schedule = DEFAULTS.schedule,
+    patience: options.Patience = DEFAULTS.patience,
+    augment: options.Augment = DEFAULTS.augment,
+    seed: options.Seed = DEFAULTS.seed,
+    feedback: options.Feedback = DEFAULTS.feedback,
+    feedback_weight: options.FeedbackWeight = DEFAULTS.feedback_weight,
+    runs: options.Runs = RUNS,
+    resume: Annotated[
+        Path | None, typer.Option(help="Continue this killed run; it keeps the options it was started with.")
+    ] = None,
+) -> None:
+    """Train a network: the lecture's steps, into a run folder that survives a kill."""
+    options.resume_alone(context)
+    load_tensorflow()
+    from training import train as training
+    from training.runs import Run
+
+    if resume:
+        training.resume(Run.open(resume), console)
+    else:
+        training.train(options.config(context, _source(data)), runs, console)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Option(help="A finished run folder.")],
+    data: Annotated[
+        Path | None, typer.Option(help="The digits the run was trained on, should they have moved.", show_default=False)
+    ] = None,
+    models: options.Models = MODELS,
+    name: options.Name = NAME,
+) -> None:
+    """Turn a run into an ONNX file, compare it with Keras, publish it as the next version. Promotes nothing."""
+    load_tensorflow()
+    from service.registry import Repository
+    from training import export as exporting
+    from training.runs import Run
+
+    version = exporting.export(Run.open(run), Repository(models), name, console, data)
+    console.print(f"Serve it with `python -m training promote {version}`.", highlight=False)
+
+
+@app.command()
+def evaluate(
+    data: options.Data = None,
+    split: options.Split = "auto",
+    models: options.Models = MODELS,
+    name: options.Name = NAME,
+    version: options.Version = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for metrics.json and the pictures.", show_default="runs/evaluation/<name>-<version>"),
+    ] = None,
+) -> None:
+    """Measure a version: accuracy, log loss, calibration, each digit, confusion matrix, worst mistakes."""
+    from service.registry import Repository
+    from training import evaluate as evaluating
+
+    repository = Repository(models)
+    chosen = version or repository.current(name)
+    folder = out or RUNS / "evaluation" / f"{name}-{chosen}"
+    evaluating.evaluate(repository, name, chosen, _source(data), split, folder, console)
+
+
+@app.command()
+def submit(
+    data: Annotated[Path, typer.Option(help="Kaggle's folder, or its test.csv.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("submission.csv"),
+    models: options.Models = MODELS,
+    name: options.Name = NAME,
+    version: options.Version = None,
+) -> None:
+    """Write Kaggle's submission file (ImageId,Label) for the digits of test.csv."""
+    from service.model import Model
+    from service.registry import Repository
+    from training import submit as submitting
+
+    repository = Repository(models)
+    chosen = version or repository.current(name)
+    rows = submitting.submit(Model.load(repository.model_path(name, chosen)), data, out)
+    console.print(f"wrote {out}: {rows:,} digits read by {name} {chosen}", highlight=False)
+
+
+@app.command()
+def retrain(
+    context: typer.Context,
+    data: options.Data = None,
+    architecture: options.Architecture = DEFAULTS.architecture,
+    epochs: options.Epochs = DEFAULTS.epochs,
+    batch_size: options.BatchSize = DEFAULTS.batch_size,
+    optimizer: options.Optimizer = DEFAULTS.optimizer,
+    learning_rate: options.LearningRate = DEFAULTS.learning_rate,
+    schedule: options.Schedule = DEFAULTS.schedule,
+    patience: options.Patience = DEFAULTS.patience,
+    augment: options.Augment = DEFAULTS.augment,
+    seed: options.Seed = DEFAULTS.seed,
+    feedback: options.Feedback = DEFAULTS.feedback,
+    feedback_weight: options.FeedbackWeight = DEFAULTS.feedback_weight,
+    runs: options.Runs = RUNS,
+    models: options.Models = MODELS,
+    name: options.Name = NAME,
+    tolerance: options.Tolerance = 0.1,
+    force: options.Force = "",
+) -> None:
+    """Train, export, evaluate, and promote only if not worse than the served version on the same held-out digits."""
+    load_tensorflow()
+    from service.registry import Repository
+    from training import retrain as retraining
+
+    config = options.config(context, _source(data))
+    retraining.retrain(config, runs, Repository(models), name, tolerance, force, console)
+
+
+def main() -> None:
+    """Run a command; whatever the user can mend is one sentence on standard error and exit code 1."""
+    from service.errors import DigitsError
+
+    try:
+        app()
+    except (TrainingError, DigitsError) as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}.")
+
+
+if __name__ == "__main__":
+    main()

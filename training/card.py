@@ -1,0 +1,122 @@
+"""card.json: everything a stranger needs to know about a published model, gathered in one dictionary.
+
+Names of files only, never where they lie on the machine that trained.
+"""
+
+import base64
+import platform
+import subprocess
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from service.model import Model
+from training import summary
+from training.architectures import Architecture
+from training.config import TrainConfig
+from training.digits import Digits
+from training.graph import OPSET
+from training.metrics import keras_accuracy, measure
+from training.predict import predict
+from training.reference import reference
+
+CLASSES = [str(digit) for digit in range(10)]
+TOOLS = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy")
+SELF_TEST_DIGITS = 4
+KERAS_ACCURACY = (
+    "What Keras prints as accuracy for this head. It counts the 100 cells of a label, above one half or not; 90 of "
+    "them are 0, and one softmax can lift a single cell above one half, so it lies between 0.90 (nothing learned) and "
+    "0.91. It says nothing about digits: see metrics."
+)
+
+Card = dict[str, Any]
+
+
+def about_model(architecture: Architecture, model: keras.Model) -> Card:
+    """architecture, description, layers, summary, parameters, classes, opset, inputs and outputs."""
+    layers = summary.rows(model)
+    outputs = [{"name": "probabilities", "dtype": "float32", "shape": ["N", 10]}]
+    if architecture.head.keeps_output:
+        outputs.append({"name": "lecture_output", "dtype": "float32", "shape": ["N", *model.output_shape[1:]]})
+    return {
+        "architecture": architecture.name,
+        "description": architecture.description,
+        "summary": summary.table(architecture.name, layers),
+        "layers": layers,
+        "parameters": model.count_params(),
+        "classes": CLASSES,
+        "opset": OPSET,
+        "inputs": [{"name": "pixels", "dtype": "uint8", "shape": ["N", 28, 28, 1]}],
+        "outputs": outputs,
+    }
+
+
+def about_training(config: TrainConfig, result: dict[str, Any]) -> Card:
+    """The command, every option, and what came of it, epoch by epoch."""
+    options = {name: value for name, value in asdict(config).items() if name not in ("command", "data", "feedback")}
+    history = [{name: round(value, 6) for name, value in row.items()} for row in result["history"]]
+    return {"training": {"command": config.command, "config": options, **result, "history": history}}
+
+
+def about_data(source: Path, digits: Digits, held_out: int, config: TrainConfig) -> Card:
+    """Which files, with their SHA-256 (of the unzipped contents), and how they were split."""
+    split = {
+        "train": len(digits) - held_out,
+        "validation": held_out,
+        "validation_share": config.validation_share,
+        "random_state": config.split_seed,
+    }
+    return {"data": {"source": source.name, "rows": len(digits), "split": split, "sha256": digits.files}}
+
+
+def about_quality(model: Model, held_out: Digits, test: Digits | None) -> Card:
+    """metrics on the digits held out and, where the data have any, on the test digits; the reference for drift."""
+    probabilities = predict(model, held_out.pixels)
+    metrics = {"validation": measure(probabilities, held_out.labels)}
+    if test is not None:
+        metrics["test"] = measure(predict(model, test.pixels), test.labels)
+    quality = {
+        "metrics": metrics,
+        "reference": reference(held_out.pixels, probabilities),
+        "self_test": self_test(model, held_out),
+    }
+    if model.has_lecture_output:
+        printed = keras_accuracy(model.lecture_output(held_out.pixels), held_out.labels)
+        quality["keras_accuracy"] = {"validation": printed, "explanation": KERAS_ACCURACY}
+    return quality
+
+
+def self_test(model: Model, digits: Digits) -> Card:
+    """A few digits with the graph's answers: who loads the model can see that it still says the same."""
+    pixels = digits.pixels[:SELF_TEST_DIGITS]
+    return {
+        "pixels": base64.b64encode(np.ascontiguousarray(pixels).tobytes()).decode(),
+        "shape": list(pixels.shape),
+        "probabilities": [[float(value) for value in row] for row in model.predict(pixels)],
+    }
+
+
+def about_tools() -> Card:
+    """Versions of everything that had a hand in it, and the commit of the code (None outside git)."""
+    return {
+        "tools": {"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS},
+        "git_commit": git_commit(),
+    }
+
+
+def git_commit() -> str | None:
+    """The commit the training code stands at, "-dirty" where it differs from it; None where there is no git."""
+    here = Path(__file__).parent
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        status = ["git", "status", "--porcelain", "--", "."]
+        clean = subprocess.run(status, cwd=here, capture_output=True, text=True, check=True).stdout == ""
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit if clean else f"{commit}-dirty"

@@ -1,0 +1,91 @@
+"""The state of an unfinished run, in one file that is replaced whole after every epoch: a kill costs one epoch at most.
+
+Holds the weights, the optimizer's moments, the state of dropout's random numbers, the best weights so far, the
+counters of the callbacks and the history. `attach` brings a fresh model and fresh callbacks to the same point.
+"""
+
+import json
+import os
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from training.errors import RunError
+
+COUNTERS = ("best", "best_epoch", "wait", "cooldown_counter")  # of EarlyStopping and ReduceLROnPlateau
+
+History = list[dict[str, float]]
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """The JSON part of a checkpoint: epochs_done, seconds, history, counters. Raises RunError for a damaged file."""
+    try:
+        with file.open("rb") as stream, np.load(stream) as arrays:
+            return dict(json.loads(str(arrays["state"])))
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise RunError(f"{file} cannot be read ({error}). Start the run again without --resume.") from error
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves after each epoch, and restores at the start. Stands last in the list: the others have counted by then."""
+
+    def __init__(self, file: Path, stopping: keras.callbacks.EarlyStopping, schedule: keras.callbacks.Callback) -> None:
+        super().__init__()
+        self.file, self.stopping, self.schedule = file, stopping, schedule
+        self.history: History = []
+        self.seconds_before = 0.0
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Restore. Keras has just reset the other callbacks, so this is the moment to set their counters."""
+        if self.file.exists():
+            self._restore()
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Write everything to a file beside, then rename it: a reader sees the old state or the new, never half."""
+        self.history.append({"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}})
+        arrays = {f"variable_{i}": np.asarray(variable) for i, variable in enumerate(self._variables())}
+        best = {f"best_{i}": weights for i, weights in enumerate(self.stopping.best_weights or [])}
+        beside = self.file.with_suffix(".tmp")
+        with beside.open("wb") as stream:
+            np.savez(stream, state=np.array(json.dumps(self._state())), **arrays, **best)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(self.file)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in training, all sessions of a resumed run together."""
+        return self.seconds_before + time.perf_counter() - self.began
+
+    def _variables(self) -> list[Any]:
+        """Weights, dropout's random state, and the optimizer's moments, learning rate and step count."""
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "epochs_done": len(self.history),
+            "stopped": bool(self.model.stop_training),
+            "seconds": self.seconds,
+            "history": self.history,
+            "counters": [
+                {name: vars(each)[name] for name in COUNTERS if name in vars(each)} for each in self._counting()
+            ],
+        }
+
+    def _counting(self) -> tuple[keras.callbacks.Callback, keras.callbacks.Callback]:
+        return self.stopping, self.schedule
+
+    def _restore(self) -> None:
+        state = read_state(self.file)
+        self.history, self.seconds_before = state["history"], state["seconds"]
+        for callback, counters in zip(self._counting(), state["counters"], strict=True):
+            vars(callback).update(counters)
+        with np.load(self.file) as arrays:
+            for i, variable in enumerate(self._variables()):
+                variable.assign(arrays[f"variable_{i}"])
+            self.stopping.best_weights = [arrays[f"best_{i}"] for i in range(len(self.model.weights))]

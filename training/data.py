@@ -1,0 +1,64 @@
+"""Any data folder or file to digits: Kaggle's CSV, MNIST's IDX files or mnist.npz, told apart by their names.
+
+Fetching is download.py's work; `python -m training data` runs it.
+"""
+
+from pathlib import Path
+
+from training import idx, npz
+from training.digits import Digits
+from training.errors import DataError
+
+EXPECTED = "a folder with train.csv (Kaggle) or train-images-idx3-ubyte[.gz] (MNIST), an mnist.npz, or a .csv file"
+
+
+def load(path: Path, part: str = "train") -> Digits:
+    """The digits of `part`: "train" (labelled) or "test" (MNIST's 10,000 labelled, Kaggle's 28,000 unlabelled).
+
+    A single .csv file is taken as it is, whatever the part. Raises DataError with file, row and what was expected.
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist. Give {EXPECTED}; or run `python -m training data` to fetch MNIST.")
+    if path.is_dir():
+        return _load_folder(path, part)
+    if path.suffix == ".csv":
+        return _csv(path)
+    if path.suffix == ".npz":
+        return npz.read(path, part)
+    raise DataError(f"{path} is not a kind of file that holds digits. Give {EXPECTED}.")
+
+
+def parts(path: Path) -> list[str]:
+    """Which of "train" and "test" the data set has; ["train"] for neither, so that `load` says what is wrong."""
+    if not path.is_dir():
+        return ["train", "test"] if path.suffix == ".npz" else ["train"]
+    return [part for part in ("train", "test") if _has(path, part)] or ["train"]
+
+
+def has_labelled_test(path: Path) -> bool:
+    """Are there labelled digits set aside, to judge a model but never to train it? MNIST has them, Kaggle's not."""
+    kaggle = path.suffix == ".csv" or any((path / f"{part}.csv").exists() for part in ("train", "test"))
+    return not kaggle and "test" in parts(path)
+
+
+def _has(folder: Path, part: str) -> bool:
+    if any((folder / f"{each}.csv").is_file() for each in ("train", "test")):
+        return (folder / f"{part}.csv").is_file()
+    return idx.image_file(folder, part) is not None or (folder / "mnist.npz").is_file()
+
+
+def _load_folder(folder: Path, part: str) -> Digits:
+    if not _has(folder, part):
+        found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
+        raise DataError(f"{folder} holds no {part} digits (found: {found}). Give {EXPECTED}.")
+    if (folder / f"{part}.csv").is_file():
+        return _csv(folder / f"{part}.csv")
+    if idx.image_file(folder, part) is not None:
+        return idx.read(folder, part)
+    return npz.read(folder / "mnist.npz", part)
+
+
+def _csv(file: Path) -> Digits:
+    from training import kaggle  # pandas takes half a second to load, and only CSV needs it
+
+    return kaggle.read(file)

@@ -1,0 +1,19 @@
+"""The figure that training shows: how many digits are read rightly. A metric for Keras's `compile`."""
+
+from typing import Any
+
+import keras
+
+from training.heads import ONE_HOT, TWICE
+
+
+@keras.saving.register_keras_serializable("digits")
+def digit_accuracy(y_true: Any, y_pred: Any) -> Any:
+    """1.0 for each digit read rightly, else 0.0: targets and outputs of either head -> (n,) float32.
+
+    Keras's own "accuracy" would count cells here: 0.90 for a model that has learned nothing, 0.907 for one that reads
+    99 of 100 digits (metrics.keras_accuracy says why).
+    """
+    head = TWICE if len(y_true.shape) > 2 else ONE_HOT
+    right = keras.ops.equal(keras.ops.argmax(head.scores(y_true), 1), keras.ops.argmax(head.scores(y_pred), 1))
+    return keras.ops.cast(right, "float32")

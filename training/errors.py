@@ -1,0 +1,23 @@
+"""What can go wrong in training, as sentences for the person at the keyboard.
+
+TrainingError        the root: the command line prints it and exits with 1, without a stack trace
+├── DataError        a file is missing, truncated or holds something that is not a digit
+├── RunError         a run folder cannot be used or resumed, or the training itself went wrong
+└── ExportError      the exported graph is not the trained model, so nothing was published
+"""
+
+
+class TrainingError(Exception):
+    """The root of the tree; `str(error)` is a sentence that says what was wrong and what to do."""
+
+
+class DataError(TrainingError):
+    """The data cannot be used; the message names the file, the row and what was expected."""
+
+
+class RunError(TrainingError):
+    """The run cannot be started, resumed or finished."""
+
+
+class ExportError(TrainingError):
+    """The graph disagrees with the Keras model, so it was not published."""

@@ -1,0 +1,70 @@
+"""From a finished run to a published version: graph, parity, judgement, card, and only then the repository.
+
+python -m training export --run runs/20250131-120000-lecture-cnn
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import onnx
+from rich.console import Console
+
+from service.model import Model
+from service.registry import Repository
+from training import architectures, card, data, graph, parity
+from training.digit_accuracy import digit_accuracy
+from training.digits import split
+from training.errors import RunError
+from training.runs import Run
+
+
+def export(run: Run, repository: Repository, name: str, console: Console, source: Path | None = None) -> int:
+    """Publish the run's model under `name` and return its version. Nothing is promoted.
+
+    `source` is where the training data lie now, should they have moved. Raises RunError for an unfinished run,
+    DataError for data it was not trained on, ExportError where the graph is not the model: nothing is published then.
+    """
+    result = run.result()  # an unfinished run says so before anything is read
+    place = source or Path(run.config.data)
+    digits = run.digits(place)
+    held_out = split(digits, run.config.validation_share, run.config.split_seed)[1]
+    head, model = architectures.find(run.config.architecture).head, load_keras(run)
+    exported = graph.onnx_graph(model, head)
+    agreement = parity.check(model, head, exported.SerializeToString(), held_out.pixels)
+    console.print(f"parity with Keras: {parity.sentence(agreement)}", highlight=False, soft_wrap=True)
+    test = data.load(place, "test") if data.has_labelled_test(place) else None
+    described = {
+        **card.about_model(architectures.find(run.config.architecture), model),
+        **card.about_training(run.config, result),
+        **card.about_data(place, digits, len(held_out), run.config),
+        **card.about_quality(Model.load(exported.SerializeToString()), held_out, test),
+        "parity": agreement,
+        **card.about_tools(),
+    }
+    version = repository.publish(name, lambda number: stamped(exported, name, number, described), described)
+    console.print(f"published {repository.model_path(name, version)}", highlight=False, soft_wrap=True)
+    return version
+
+
+def stamped(exported: onnx.ModelProto, name: str, version: int, described: dict[str, Any]) -> bytes:
+    """The file's bytes with name, version, architecture, classes, summary and time of creation inside."""
+    properties = {
+        "name": name,
+        "version": version,
+        "architecture": described["architecture"],
+        "classes": json.dumps(described["classes"]),
+        "summary": described["summary"],
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return graph.stamp(exported, properties)
+
+
+def load_keras(run: Run) -> keras.Model:
+    """The run's best weights. Raises RunError where the file is missing or damaged."""
+    try:
+        return keras.models.load_model(run.model, custom_objects={"digit_accuracy": digit_accuracy})
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{run.model} cannot be read ({error}). Train again.") from error

@@ -1,0 +1,93 @@
+"""Two steps of the graph that can be done once, at export, instead of for every digit.
+
+Each looks for one exact pattern and leaves the graph alone where it does not find it; parity.py checks the result.
+"""
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+CHANNELS_LAST = [0, 2, 3, 1]  # what a Transpose does between ONNX's (n, c, h, w) and Keras's (n, h, w, c)
+
+
+def fold(model: onnx.ModelProto) -> None:
+    """Change the graph in place: same answers, fewer nodes."""
+    graph = model.graph
+    _fold_transpose(graph)
+    _fold_scale(graph)
+    _drop_unused(graph)
+
+
+def _fold_transpose(graph: onnx.GraphProto) -> None:
+    """Transpose -> Reshape -> MatMul becomes Reshape -> MatMul with the weights' rows in the other order.
+
+    Keras flattens (h, w, c), ONNX computes (c, h, w). Moving 784 numbers for each digit, or the rows once, is the same.
+    """
+    for transpose in [node for node in graph.node if node.op_type == "Transpose"]:
+        reshape = _only_reader(graph, transpose, "Reshape")
+        matmul = _only_reader(graph, reshape, "MatMul") if reshape else None
+        channels = _channels(graph, transpose.input[0])
+        if matmul is None or channels is None or onnx.helper.get_node_attr_value(transpose, "perm") != CHANNELS_LAST:
+            continue
+        weights = _initializer(graph, matmul.input[1])
+        rows, units = weights.shape
+        side = int(np.sqrt(rows // channels))
+        if side * side * channels != rows:
+            continue
+        _replace(
+            graph,
+            matmul.input[1],
+            weights.reshape(side, side, channels, units).transpose(2, 0, 1, 3).reshape(rows, units),
+        )
+        reshape.input[0] = transpose.input[0]
+        graph.node.remove(transpose)
+
+
+def _fold_scale(graph: onnx.GraphProto) -> None:
+    """Mul by 1/255 -> Reshape -> Conv becomes Reshape -> Conv with weights that are 255 times smaller."""
+    for scale in [node for node in graph.node if node.op_type == "Mul"]:
+        reshape = _only_reader(graph, scale, "Reshape")
+        convolution = _only_reader(graph, reshape, "Conv") if reshape else None
+        if convolution is None or not _is_initializer(graph, scale.input[1]):
+            continue
+        factor = _initializer(graph, scale.input[1])
+        if factor.size != 1:
+            continue
+        _replace(graph, convolution.input[1], _initializer(graph, convolution.input[1]) * factor)
+        reshape.input[0] = scale.input[0]
+        graph.node.remove(scale)
+
+
+def _only_reader(graph: onnx.GraphProto, node: onnx.NodeProto, kind: str) -> onnx.NodeProto | None:
+    """The one node that reads this node's output, if it is of that kind."""
+    readers = [each for each in graph.node if node.output[0] in each.input]
+    return readers[0] if len(readers) == 1 and readers[0].op_type == kind else None
+
+
+def _channels(graph: onnx.GraphProto, value: str) -> int | None:
+    """How many filters the convolution has that this value comes from, through ReLU and pooling."""
+    maker = {output: node for node in graph.node for output in node.output}
+    node = maker.get(value)
+    while node is not None and node.op_type in ("Relu", "MaxPool"):
+        node = maker.get(node.input[0])
+    return _initializer(graph, node.input[1]).shape[0] if node is not None and node.op_type == "Conv" else None
+
+
+def _is_initializer(graph: onnx.GraphProto, name: str) -> bool:
+    return any(each.name == name for each in graph.initializer)
+
+
+def _initializer(graph: onnx.GraphProto, name: str) -> NDArray[np.float32]:
+    return numpy_helper.to_array(next(each for each in graph.initializer if each.name == name))
+
+
+def _replace(graph: onnx.GraphProto, name: str, values: NDArray[np.float32]) -> None:
+    old = next(each for each in graph.initializer if each.name == name)
+    old.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    used = {name for node in graph.node for name in node.input}
+    for each in [each for each in graph.initializer if each.name not in used]:
+        graph.initializer.remove(each)

@@ -1,0 +1,101 @@
+"""From a Keras model to the ONNX graph the service runs: raw pixels in, decoded probabilities out.
+
+Cast, division by 255 and decoding belong to this graph, not to the Keras model, whose summary stays the lecture's.
+"""
+
+from typing import Any
+
+import keras
+import onnx
+import tensorflow as tf
+import tf2onnx
+
+from training.errors import ExportError
+from training.folding import fold
+from training.heads import Head
+
+OPSET = 18  # the newest that tf2onnx 1.17 writes; ONNX Runtime loads it from 1.14 on, so Triton 2.51 does too
+
+
+def onnx_graph(model: keras.Sequential, head: Head) -> onnx.ModelProto:
+    """The exported graph, without metadata.
+
+    Input `pixels` uint8 (N, 28, 28, 1), 0 to 255. Outputs `probabilities` float32 (N, 10), rows summing to 1, and for
+    the lecture's head `lecture_output` float32 (N, 10, 10, 1). Raises ExportError for a model it cannot walk through.
+    """
+    pixels = tf.TensorSpec((None, 28, 28, 1), tf.uint8, name="pixels")
+    traced = tf.function(lambda pixels: _answer(model, head, pixels), input_signature=[pixels])
+    graph, _ = tf2onnx.convert.from_function(traced, [pixels], opset=OPSET)
+    fold(graph)
+    _name_batch_axis(graph)
+    _order_outputs(graph)
+    _plain_onnx_only(graph)
+    onnx.checker.check_model(graph, full_check=True)
+    return graph
+
+
+def _answer(model: keras.Sequential, head: Head, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+    """What the graph computes. The softmax of the last Dense is left out where its logits serve better (heads.py)."""
+    body, last = _parts(model)
+    values = tf.cast(pixels, tf.float32) / 255.0
+    for layer in body:
+        values = _apply(layer, values)
+    logits = tf.matmul(values, last.kernel) + last.bias
+    answer = {"probabilities": tf.nn.softmax(head.log_scores(logits))}
+    if head.keeps_output:
+        answer["lecture_output"] = tf.reshape(tf.nn.softmax(logits), (-1, *model.output_shape[1:]))
+    return answer
+
+
+def _parts(model: keras.Sequential) -> tuple[list[keras.layers.Layer], keras.layers.Dense]:
+    """(the layers before the last Dense, the last Dense); only a Reshape may follow it."""
+    if not isinstance(model, keras.Sequential):
+        raise ExportError(f"{model.name} is not a Sequential model; export walks through layers in a row only.")
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.Reshape)]
+    last = layers[-1]
+    if not isinstance(last, keras.layers.Dense) or last.activation.__name__ != "softmax":
+        raise ExportError(
+            f"{model.name} ends in {last.name}; expected a Dense layer with softmax, then at most a Reshape."
+        )
+    return layers[:-1], last
+
+
+def _apply(layer: keras.layers.Layer, values: tf.Tensor) -> tf.Tensor:
+    """One layer at rest: dropout passes everything on.
+
+    Keras's Flatten asks for the batch size at run time, which ONNX spells as Shape, Gather, Slice, Concat, Cast and
+    Reshape. The length of a row is known, so one Reshape to (-1, 784) says the same.
+    """
+    if isinstance(layer, keras.layers.Flatten):
+        return tf.reshape(values, (-1, layer.output.shape[-1]))
+    return layer(values, training=False)
+
+
+def _name_batch_axis(graph: onnx.ModelProto) -> None:
+    """Call the first axis N wherever the outside sees it; tf2onnx makes up a name for each."""
+    for value in [*graph.graph.input, *graph.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    del graph.graph.value_info[:]  # shapes inside, under the made-up names
+
+
+def _order_outputs(graph: onnx.ModelProto) -> None:
+    """`probabilities` first: who asks for "the output" gets the one that everybody wants."""
+    outputs = sorted(graph.graph.output, key=lambda value: value.name != "probabilities")
+    ordered = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in outputs]
+    del graph.graph.output[:]
+    graph.graph.output.extend(ordered)
+
+
+def _plain_onnx_only(graph: onnx.ModelProto) -> None:
+    """tf2onnx declares ai.onnx.ml whether or not it is used; a runtime built without it would refuse the file."""
+    plain = [onnx.helper.make_opsetid("", OPSET)]
+    del graph.opset_import[:]
+    graph.opset_import.extend(plain)
+
+
+def stamp(graph: onnx.ModelProto, properties: dict[str, Any]) -> bytes:
+    """The graph as a file's bytes, with `properties` as its metadata, so that a lone file explains itself."""
+    stamped = onnx.ModelProto.FromString(graph.SerializeToString())
+    stamped.producer_name, stamped.producer_version = "digit-recognizer", ""
+    onnx.helper.set_model_props(stamped, {name: str(value) for name, value in properties.items()})
+    return bytes(stamped.SerializeToString())

@@ -1,0 +1,95 @@
+"""MNIST's own files (IDX, plain or .gz) to digits; anything short, long or of another kind is refused by name.
+
+Format: two zero bytes, a type (8 = uint8), the number of dimensions, each size as 4 bytes big-endian, then the data.
+"""
+
+import gzip
+import hashlib
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.digits import Digits, check_labels
+from training.errors import DataError
+
+PARTS = {"train": "train", "test": "t10k"}  # what the files of each part begin with
+UBYTE = 8
+
+
+def image_file(folder: Path, part: str) -> Path | None:
+    """The file with the part's pictures, or None where the folder has none."""
+    return _find(folder, f"{PARTS[part]}-images", "idx3")
+
+
+def read(folder: Path, part: str) -> Digits:
+    """The digits of `part` ("train" or "test"). Raises DataError naming file and row."""
+    images_at = image_file(folder, part)
+    labels_at = _find(folder, f"{PARTS[part]}-labels", "idx1")
+    if images_at is None or labels_at is None:
+        kind = "images-idx3" if images_at is None else "labels-idx1"
+        raise DataError(
+            f"{folder} lacks {PARTS[part]}-{kind}-ubyte (plain or .gz). `python -m training data` fetches all files."
+        )
+    pixels, pixels_sha = _array(images_at, dimensions=3)
+    labels, labels_sha = _array(labels_at, dimensions=1)
+    if pixels.shape[1:] != (28, 28):
+        raise DataError(f"{images_at}: pictures of {pixels.shape[1]}x{pixels.shape[2]}; expected 28x28.")
+    if len(pixels) != len(labels):
+        raise DataError(
+            f"{images_at}: {len(pixels)} pictures, but {labels_at.name} has {len(labels)} labels; expected as many."
+        )
+    return Digits(pixels, check_labels(labels, labels_at), {images_at.name: pixels_sha, labels_at.name: labels_sha})
+
+
+def _find(folder: Path, stem: str, kind: str) -> Path | None:
+    """Both spellings are about: train-images-idx3-ubyte and train-images.idx3-ubyte."""
+    names = [f"{stem}{dot}{kind}-ubyte{gz}" for dot in "-." for gz in ("", ".gz")]
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _array(file: Path, dimensions: int) -> tuple[NDArray[np.uint8], str]:
+    """The array in an IDX file and the SHA-256 of its unzipped bytes."""
+    data = _bytes(file)
+    header = 4 + 4 * dimensions
+    if len(data) < header:
+        raise DataError(
+            f"{file}: only {len(data)} bytes; expected a header of {header}. The file is truncated: fetch it again."
+        )
+    if data[:4] != bytes([0, 0, UBYTE, dimensions]):
+        raise DataError(
+            f"{file}: begins with {data[:4].hex(' ')}; expected 00 00 08 {dimensions:02d}, an IDX file of bytes."
+        )
+    shape = struct.unpack(f">{dimensions}I", data[4:header])
+    _check_length(file, len(data) - header, shape)
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape), hashlib.sha256(data).hexdigest()
+
+
+def _check_length(file: Path, found: int, shape: tuple[int, ...]) -> None:
+    row_bytes = int(np.prod(shape[1:], dtype=np.int64))
+    expected = shape[0] * row_bytes
+    if shape[0] == 0 or row_bytes == 0:
+        raise DataError(f"{file}: holds no digits (sizes {shape}); expected at least one.")
+    if found < expected:
+        raise DataError(
+            f"{file}, row {found // row_bytes + 1}: the file ends here; expected {shape[0]} rows of {row_bytes} bytes. "
+            "It is truncated: fetch it again."
+        )
+    if found > expected:
+        raise DataError(
+            f"{file}: {found - expected} bytes too many after row {shape[0]}; expected the file to end there."
+        )
+
+
+def _bytes(file: Path) -> bytes:
+    data = file.read_bytes()
+    if not data:
+        raise DataError(f"{file} is empty; expected an IDX file.")
+    if file.suffix != ".gz":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{file}: cannot be unzipped ({error}). It is truncated or damaged: fetch it again.") from error
