@@ -26,7 +26,8 @@ def find(engine: Engine, name: str, version: str = "") -> Served:
         if version in ("", label, str(served.version)):
             return served
     there = " and ".join(f"{served.version} ({label})" for label, served in found.items())
-    raise NoSuchModel(f"There is no version {version[:30]} of {name} that answers here; there is {there}.")
+    said = version[:30] if version.isalnum() else repr(version[:30])
+    raise NoSuchModel(f"There is no version {said} of {name} that answers here; there is {there}.")
 
 
 async def predict(

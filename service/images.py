@@ -10,7 +10,7 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF orientation -> Image.
 RANGES = (1, 255, 4095, 65535)  # what white may be, where a sample has more than 8 bits
 SIDE, INNER = 28, 20
 LOOK = 160  # pixels on the longer side of what is searched for ink
+ROUGH = 12  # grey levels of noise, more than any paper has
 FAINT = 10  # grey levels by which ink must differ from its ground
 
 
@@ -251,37 +252,50 @@ def _ink(levels: Floats) -> tuple[Floats, Mask]:
 
 
 def _ground(levels: Floats) -> tuple[Floats, float]:
-    """Paper is never evenly lit: a quadratic surface through the calmer half of the border, and the noise about it."""
+    """Paper is never evenly lit: a quadratic surface through the picture's border, and the noise about it."""
     y, x = np.mgrid[-1 : 1 : levels.shape[0] * 1j, -1 : 1 : levels.shape[1] * 1j]
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y][: 6 if min(levels.shape) > 2 * SIDE else 1])
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y][: 6 if max(levels.shape) > 2 * SIDE else 1])
     edge = np.ones(levels.shape, bool)
     edge[3:-3, 3:-3] = False
-    border, basis = levels[edge], terms[:, edge]
-    surface = np.zeros(len(terms))
+    some = edge.sum() // 600 + 1
+    border, basis = levels[edge][::some], terms[:, edge][:, ::some]
+    surface, noise = _fitted(border, basis, lambda off: 1 / np.maximum(off, 1))
+    if noise > ROUGH:  # no paper is so rough: strokes cross the border, and the calmer half of it is the ground
+        surface, noise = _fitted(border, basis, lambda off: off <= np.median(off) + 1)
+    return np.tensordot(surface, terms, 1), noise
+
+
+def _fitted(border: Floats, basis: Floats, trust: Callable[[Floats], NDArray[Any]]) -> tuple[Floats, float]:
+    """Least squares again and again, each time trusting a pixel by how far it was off; and what is off in the end."""
+    surface = np.zeros(len(basis))
     surface[0] = np.median(border)
-    for _ in range(5):
+    for _ in range(7):
         off = np.abs(border - surface @ basis)
-        calm = off <= np.median(off) + 1
-        part = basis[:, calm]
-        surface = np.linalg.solve(part @ part.T + 1e-6 * np.eye(len(terms)), part @ border[calm])
-    return np.tensordot(surface, terms, 1), 1.4826 * float(np.median(np.abs(border - surface @ basis)))
+        if np.median(off) == 0:
+            break  # drawn, not photographed: one level, and nothing to fit
+        weighted = basis * trust(off)
+        surface = np.linalg.solve(weighted @ basis.T + 1e-6 * np.eye(len(basis)), weighted @ border)
+    return surface, 1.4826 * float(np.median(np.abs(border - surface @ basis)))
 
 
 def _without_specks(inked: Mask) -> Mask:
-    """Leaves out islands of less than a tenth of the largest: every pixel takes the highest number next to it, and
-    that pixel's own, until an island has one number."""
-    island = np.pad(inked, 1)
-    number = np.where(island, np.arange(island.size).reshape(island.shape), 0)
+    """Leaves out islands of less than a tenth of the largest, on a grid of 4x4 pixels. Each cell takes the highest
+    number about it, and then that cell's own, until an island has one number."""
+    height, width = -(-inked.shape[0] // 4), -(-inked.shape[1] // 4)
+    grid = np.zeros((height * 4, width * 4), bool)
+    grid[: inked.shape[0], : inked.shape[1]] = inked
+    weight = grid.reshape(height, 4, width, 4).sum((1, 3))
+    number = np.arange((height + 2) * (width + 2)).reshape(height + 2, width + 2) * np.pad(weight > 0, 1)
     while True:
         tall = np.maximum(number[1:-1], np.maximum(number[:-2], number[2:]))
         wide = np.maximum(tall[:, 1:-1], np.maximum(tall[:, :-2], tall[:, 2:]))
-        found = number.ravel()[np.pad(np.where(inked, wide, 0), 1)]
-        if np.array_equal(found, number):
+        found = number.ravel()[wide * (weight > 0)]
+        if np.array_equal(found, number[1:-1, 1:-1]):
             break
-        number = found
-    sizes = np.bincount(number.ravel())
-    sizes[0] = 0
-    return np.asarray(inked & (sizes * 10 >= sizes.max())[number[1:-1, 1:-1]])
+        number[1:-1, 1:-1] = found
+    sizes = np.bincount(found.ravel(), weight.ravel())
+    kept = (sizes * 10 >= sizes.max())[found].repeat(4, 0).repeat(4, 1)
+    return inked & kept[: inked.shape[0], : inked.shape[1]]
 
 
 def _box(inked: Mask) -> tuple[int, int, int, int]:

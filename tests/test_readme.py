@@ -49,8 +49,8 @@ def test_the_csv_line_answers_kaggles_form(server: Server, tmp_path: Path) -> No
     names = ",".join(f"pixel{i}" for i in range(784))
     (tmp_path / "test.csv").write_text(f"{names}\n{row}\n{row}\n")
     command = shlex.split(line.replace(ADDRESS, server.url))
-    answer = subprocess.run([*command, "-sS", "--fail"], cwd=tmp_path, capture_output=True, check=True, text=True).stdout
-    assert re.fullmatch(r"ImageId,Label\n1,\d\n2,\d\n", answer)
+    done = subprocess.run([*command, "-sS", "--fail"], cwd=tmp_path, capture_output=True, check=True, text=True)
+    assert re.fullmatch(r"ImageId,Label\n1,\d\n2,\d\n", done.stdout)
 
 
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])
@@ -75,7 +75,7 @@ def test_every_route_is_in_the_readme() -> None:
 def test_the_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make ([a-z-]+)", "\n".join(blocks("sh")), re.MULTILINE):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target} is in the README and not in the Makefile"
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"the Makefile has no target {target}"
 
 
 @pytest.mark.parametrize("line", re.findall(r"^python -m training (\w+)", "\n".join(blocks("sh")), re.MULTILINE))

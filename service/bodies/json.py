@@ -64,10 +64,14 @@ def digits_from_list(instances: list[Any], max_instances: int, first: int = 0, p
     try:
         packed = b"".join(map(_pack_plain if plain else _pack, instances))
     except (TypeError, ValueError):  # bytes() takes nothing but whole numbers 0-255: look again, slowly
-        if _is_unwrapped(instances):
-            raise InvalidValue("instances is one digit, not a list of them. Wrap it in one more list.", "instances[0]")
-        return np.stack([_digit(digit, f"instances[{first + i}]") for i, digit in enumerate(instances)])
+        return _digits_slowly(instances, first)
     return np.frombuffer(packed, np.uint8).reshape(-1, SIDE, SIDE)
+
+
+def _digits_slowly(instances: list[Any], first: int) -> Pixels:
+    if _is_unwrapped(instances):
+        raise InvalidValue("instances is one digit, not a list of them. Wrap it in one more list.", "instances[0]")
+    return np.stack([_digit(digit, f"instances[{first + i}]") for i, digit in enumerate(instances)])
 
 
 def _is_unwrapped(instances: list[Any]) -> bool:

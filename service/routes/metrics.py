@@ -31,7 +31,7 @@ def metrics(board: BoardDep, engine: EngineDep, recent: RecentDep) -> Response:
 def _gauges(alive: list[Note]) -> Iterator[Metric]:
     yield gauge("digits_workers", "Worker processes that run.", {(): len(alive)})
     yield gauge("digits_queue_rows", "Digits that wait or run.", {(): sum(note["queue_rows"] for note in alive)})
-    refused = {(name,): 1.0 for note in alive for name in note["refused"]}
+    refused: dict[tuple[str, ...], float] = {(name,): 1.0 for note in alive for name in note["refused"]}
     yield gauge("digits_candidate_refused", "1 while a promoted version is not served.", refused, ("model",))
     serving: dict[tuple[str, ...], float] = {}
     for note in alive:

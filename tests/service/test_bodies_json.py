@@ -242,14 +242,14 @@ def test_pieces_read_as_the_whole_does(body: bytes) -> None:
         assert np.array_equal(found, expected)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("crumb", [b"[]", b"{}", b"0", b"[0]", b'""', b"null", b"[[]]"])
+@pytest.mark.parametrize("crumb", [b"[]", b"{}", b"[0]", b"[[]]"])
 @pytest.mark.parametrize("start", [b'{"instances": [', b'{"x": [', b"["])
 def test_a_body_of_crumbs_is_refused_without_taking_them_all_up(start: bytes, crumb: bytes) -> None:
-    """2 MB that would become a million Python objects: 64 MB of them, the limit, would be two gigabytes."""
-    body = start + b",".join([crumb] * (2_000_000 // (len(crumb) + 1))) + b"]" + b"}" * start.startswith(b"{")
+    """Half a megabyte that would become as many Python objects: 64 MB of them, the limit, would be two gigabytes."""
+    body = start + b",".join([crumb] * (500_000 // (len(crumb) + 1))) + b"]" + b"}" * start.startswith(b"{")
     tracemalloc.start()
     try:
-        refused(body, limit=1000)
+        refused(body, limit=100)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

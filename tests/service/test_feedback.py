@@ -1,4 +1,4 @@
-"""Feedback: kept on disk before it is acknowledged, folded, bounded, and found by request id whichever worker answered."""
+"""Feedback: on disk before it is acknowledged, folded, bounded, and found by request id whichever worker answered."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_over_the_socket(server: Server) -> None:
 
 
 def waits_during(server: Server, body: bytes, headers: dict[str, str]) -> tuple[int, float, list[float]]:
-    """Send one big request; ask for /health/live all the while. Its status, its time, and how long each of us waited."""
+    """Send one big request, and ask for /health/live all the while: its status, its time, and how long each waited."""
     outcome: list[tuple[int, float]] = []
 
     def send() -> None:
