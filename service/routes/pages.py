@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse, Response
 
 HERE = Path(__file__).parent.parent / "static"
 
@@ -43,4 +44,12 @@ def swagger_files() -> StaticFiles:
 
 
 def static_files() -> StaticFiles:
-    return StaticFiles(directory=HERE)
+    """The page's own files; a browser asks each time whether they are still the newest."""
+    return _Fresh(directory=HERE)
+
+
+class _Fresh(StaticFiles):
+    def file_response(self, *arguments: Any, **more: Any) -> Response:
+        response = super().file_response(*arguments, **more)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
