@@ -56,3 +56,7 @@ update-constraints:  ## pin the newest versions that fit pyproject.toml
 	/tmp/digits-constraints/bin/pip install --quiet -e '.[training,dev]'
 	(echo "# The versions that were tested, for every extra. Made anew by: make update-constraints"; \
 		/tmp/digits-constraints/bin/pip freeze --exclude-editable) > constraints.txt
+
+.PHONY: bench
+bench: $(VENV)/.service  ## time the service against its peers and the limit (half an hour; ARGS="--quick --only us,ceiling")
+	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,0 +1,108 @@
+"""Where a run takes place: which core is whose, which model is served, and how a contender is started there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks import machine
+from benchmarks.contenders import Contender
+from benchmarks.environments import HOME, ROOT, Environment, python_3_10, shared_library
+from benchmarks.reference import Reference
+from benchmarks.server import Server, free_port
+
+PEERS = Path(__file__).with_name("peers")
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Two cores, one model, a scratch folder, and the Python that has the service."""
+
+    reference: Reference
+    server_core: int
+    load_core: int
+    scratch: Path
+    service_python: Path
+
+    def launch(self, contender: Contender) -> Server:
+        """Start `contender` on the server's core. Raises Unavailable where its environment cannot be had."""
+        if contender.environment:
+            Environment(contender.environment).ensure()
+        port = free_port()
+        places = self._places(contender, port)
+        command = [part.format_map(places) for part in contender.command]
+        variables = {name: value.format_map(places) for name, value in contender.variables.items()}
+        variables |= {"BENCH_MODEL": str(self.reference.path), "BENCH_PORT": str(port)}
+        if contender.environment == "pytriton":
+            variables["LD_LIBRARY_PATH"] = str(shared_library(python_3_10()))
+        folder = PEERS if contender.environment else self.scratch  # the service writes into its working folder
+        return Server(command, variables, folder, port, self.server_core)
+
+    def in_process(self, seconds: float) -> Mapping[str, object]:
+        """onnxruntime alone on the server's core: see inprocess.py."""
+        script = str(PEERS.parent / "inprocess.py")
+        command = ["taskset", "-c", str(self.server_core), str(self.service_python), script]
+        done = subprocess.run(
+            [*command, str(self.reference.path), str(seconds)],
+            capture_output=True, text=True, timeout=seconds + 120, check=True,
+            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
+        )  # fmt: skip
+        return dict(json.loads(done.stdout))
+
+    def version(self, contender: Contender) -> str:
+        """The installed version of what the contender is named after."""
+        program = f"import importlib.metadata as m; print(m.version({contender.package!r}))"
+        command = [str(self._python(contender)), "-c", program]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "?"
+
+    def _python(self, contender: Contender) -> Path:
+        return HOME / contender.environment / "bin" / "python" if contender.environment else self.service_python
+
+    def _places(self, contender: Contender, port: int) -> dict[str, object]:
+        python = self._python(contender)
+        return {
+            "python": python,
+            "bin": python.parent,
+            "port": port,
+            "port2": free_port(),
+            "port3": free_port(),
+            "root": ROOT,
+            "models_dir": self.reference.models_dir,
+            "name": self.reference.name,
+            "answer_bytes": self.reference.answer_bytes,
+        }
+
+
+def parser(name: str, description: str) -> argparse.ArgumentParser:
+    """A command line with what every run needs to know."""
+    asked = argparse.ArgumentParser(prog=name, description=description)
+    asked.add_argument("--models-dir", type=Path, default=ROOT / "models", help="the model repository (models)")
+    asked.add_argument("--model", default="digits", help="the model's name in it (digits)")
+    asked.add_argument("--server-core", type=int, help="core of the server (the first)")
+    asked.add_argument("--load-core", type=int, help="core of wrk (the second)")
+    return asked
+
+
+@contextmanager
+def opened(options: argparse.Namespace) -> Iterator[Arena]:
+    """The arena that the command line asks for; this process moves to the load's core. Exits with advice."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every server is ended then too
+    with tempfile.TemporaryDirectory(prefix="bench-run-") as scratch:
+        try:
+            reference = Reference.current(options.models_dir, options.model)
+            server, load = machine.cores(options.server_core, options.load_core)
+        except (FileNotFoundError, ValueError) as error:
+            sys.exit(f"Cannot run: {error}")
+        psutil.Process().cpu_affinity([load])
+        yield Arena(reference, server, load, Path(scratch), Path(os.environ["BENCH_SERVICE_PYTHON"]))

@@ -1,0 +1,105 @@
+"""The run itself: in every round all contenders start one after the other, then take turns at every workload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from benchmarks.arena import Arena
+from benchmarks.contenders import Contender
+from benchmarks.entrant import Entrant
+from benchmarks.environments import Unavailable
+from benchmarks.results import Results
+from benchmarks.server import Failed
+from benchmarks.workloads import USUAL, Workload
+
+Pairs = list[tuple[Workload, int]]
+WARM_UP = 1.0  # seconds of the same load before a contender's first measurement of a workload in a round
+
+
+def run(arena: Arena, contenders: Iterable[Contender], pairs: Pairs, rounds: int, seconds: float, out: Results) -> None:
+    """A B C, A B C …, `rounds` times. What cannot take part is said at once and noted in `out.left_out`."""
+    field = list(contenders)
+    for number in range(1, rounds + 1):
+        print(f"\nRound {number} of {rounds}", flush=True)
+        with entered(arena, [c for c in field if c.key not in out.left_out], out) as entrants:
+            usual = [pair for pair in pairs if pair[0].key in USUAL]
+            for workload, connections in usual:
+                _take_turns(entrants, workload, connections, seconds, number, out)
+            _weigh(entrants, out, "memory_mb")
+            for workload, connections in [pair for pair in pairs if pair not in usual]:
+                _take_turns(entrants, workload, connections, seconds, number, out)
+                if workload.kind == "bulk":
+                    _in_process(arena, f"{workload.key}/{connections}", seconds, number, out)
+            _weigh(entrants, out, "memory_end_mb")
+
+
+@contextmanager
+def entered(arena: Arena, contenders: list[Contender], out: Results) -> Iterator[list[Entrant]]:
+    """All contenders, started one after the other and ended whatever happens."""
+    entrants: list[Entrant] = []
+    try:
+        for contender in contenders:
+            try:
+                entrant = Entrant(contender, arena)
+            except (Failed, Unavailable) as error:
+                leave_out(out, contender.key, str(error))
+                continue
+            entrants.append(entrant)
+            out.versions[contender.key] = arena.version(contender)
+            facts = {
+                "ready_s": entrant.started_in,
+                "memory_ready_mb": entrant.memory_ready_mb,
+                "idle_cpu": entrant.idle_cpu(),
+            }
+            out.facts.setdefault(contender.key, []).append(facts)
+            print(f"  {contender.label}: ready in {entrant.started_in:.2f} s", flush=True)
+            entrant.pause()
+        yield entrants
+    finally:
+        for entrant in entrants:
+            entrant.end()
+
+
+def leave_out(out: Results, key: str, why: str) -> None:
+    print(f"  LEFT OUT  {key}: {why}", flush=True)
+    out.left_out[key] = why
+
+
+def _take_turns(
+    entrants: list[Entrant], workload: Workload, connections: int, seconds: float, number: int, out: Results
+) -> None:
+    print(f"  {workload.title}, {connections} connection{'s' * (connections > 1)}", flush=True)
+    for entrant in entrants:
+        key = entrant.contender.key
+        if not entrant.takes(workload) or f"{key}/{workload.key}" in out.left_out:
+            continue
+        entrant.resume()
+        try:
+            entrant.check(workload)
+            if seconds > WARM_UP:
+                entrant.measure(workload, connections, WARM_UP, number)
+                entrant.check(workload)
+            found = entrant.measure(workload, connections, seconds, number)
+        except Failed as error:
+            leave_out(out, f"{key}/{workload.key}", str(error))
+        else:
+            out.measurements.append(found)
+            said = f"{found.requests_per_second:>10,.0f} req/s  p50 {found.p50_ms:.2f} ms  p99 {found.p99_ms:.2f} ms"
+            print(
+                f"    {entrant.contender.label:36} {said}{'' if found.valid else f'  INVALID {found.errors}'}",
+                flush=True,
+            )
+        finally:
+            entrant.pause()
+
+
+def _in_process(arena: Arena, after: str, seconds: float, number: int, out: Results) -> None:
+    found = arena.in_process(seconds)
+    out.in_process.append({**found, "round": number, "after": after})
+    print(f"    {'onnxruntime in-process':36} {found['digits_per_second']:>10,.0f} digits/s", flush=True)
+
+
+def _weigh(entrants: list[Entrant], out: Results, name: str) -> None:
+    for entrant in entrants:
+        out.facts[entrant.contender.key][-1][name] = entrant.memory_mb()

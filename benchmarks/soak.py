@@ -1,0 +1,75 @@
+"""A long, bounded load on the service: does its memory grow?  python -m benchmarks soak [--requests 1000000]
+
+One-digit requests as JSON, raw bytes and PNG in turn, over 64 connections. Exit 1 where memory grew after the first
+100,000 requests by more than the allowance, or where a request failed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from itertools import cycle
+
+from benchmarks import contenders, workloads
+from benchmarks.arena import Arena, opened, parser
+from benchmarks.entrant import Entrant
+
+STEP = 100_000
+SLICE = 3.0  # seconds of one kind of request before the next has its turn
+ALLOWED_MB = 5.0
+
+
+def main() -> None:
+    asked = parser("python -m benchmarks soak", "Memory over many requests.")
+    asked.add_argument("--requests", type=int, default=1_000_000, help="how many (1,000,000)")
+    asked.add_argument("--limit", type=float, default=1200, help="stop after so many seconds, whatever (1200)")
+    asked.add_argument("--connections", type=int, default=64, help="connections (64)")
+    options = asked.parse_args()
+    with opened(options) as arena:
+        readings = list(soak(arena, options.requests, options.limit, options.connections))
+    sys.exit(verdict(readings, options.requests))
+
+
+def soak(arena: Arena, requests: int, limit: float, connections: int) -> Iterator[tuple[int, float]]:
+    """Yield (requests so far, MB) at the start, after every 100,000 requests and at the end."""
+    us = Entrant(contenders.US, arena)
+    try:
+        began, done, mark = time.monotonic(), 0, 0
+        kinds = cycle(workloads.BY_KEY[key] for key in ("json", "raw", "png"))
+        print(f"{'requests':>12} {'seconds':>9} {'MB':>8}", flush=True)
+        while True:
+            last = done >= requests or time.monotonic() - began > limit
+            if done >= mark or last:
+                mark = (done // STEP + 1) * STEP
+                reading = us.memory_mb()
+                print(f"{done:>12,} {time.monotonic() - began:>9.0f} {reading:>8.1f}", flush=True)
+                yield done, reading
+            if last:
+                return
+            workload = next(kinds)
+            us.check(workload)
+            found = us.measure(workload, connections, SLICE, 0)
+            if not found.valid:
+                sys.exit(f"{workload.title}: {found.errors or 'no request finished'}")
+            done += found.requests
+    finally:
+        us.end()
+
+
+def verdict(readings: list[tuple[int, float]], requests: int) -> int:
+    """Say whether it grew, and whether all was asked. 0 only where both are well."""
+    settled = next((mb for done, mb in readings if done >= STEP), None)
+    done, end = readings[-1]
+    if settled is None or len(readings) < 3:
+        print(f"Too short to tell: {done:,} requests; growth is judged from the first {STEP:,} on.")
+        return 1
+    grown = end - settled
+    print(f"{grown:+.1f} MB from the first {STEP:,} to {done:,} requests ({ALLOWED_MB:g} MB allowed).")
+    if done < requests:
+        print(f"The time limit ended it before {requests:,} requests.")
+    return int(grown > ALLOWED_MB or done < requests)
+
+
+if __name__ == "__main__":
+    main()
