@@ -7,7 +7,7 @@ import base64
 import platform
 import subprocess
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +103,16 @@ def self_test(model: Model, digits: Digits) -> Card:
 def about_tools() -> Card:
     """Versions of everything that had a hand in it, and the commit of the code (None outside git)."""
     return {
-        "tools": {"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS},
+        "tools": {"python": platform.python_version()} | {tool: _version(tool) for tool in TOOLS},
         "git_commit": git_commit(),
     }
+
+
+def _version(tool: str) -> str:
+    try:
+        return version(tool)
+    except PackageNotFoundError:  # the training image has TensorFlow without CUDA, whose package is tensorflow-cpu
+        return version(f"{tool}-cpu")
 
 
 def git_commit() -> str | None:

@@ -66,10 +66,8 @@ def choose(source: Path, part: str, card: Card) -> tuple[str, Digits]:
 def table(judged: Judged) -> Table:
     """The figures for a terminal. Recall: how many of the 4s were found; precision: how many called a 4 are one."""
     figures = judged.figures
-    caption = (
-        f"right {figures['accuracy']:.2%}   log loss {figures['log_loss']:.4f} nats   "
-        f"calibration error {figures['ece']:.2%}"
-    )
+    right, loss, off = f"{figures['accuracy']:.2%}", f"{figures['log_loss']:.4f}", f"{figures['ece']:.2%}"
+    caption = f"right {right}   log loss {loss}   calibration off by {off}"
     shown = Table(title=judged.title, caption=caption, title_justify="left", caption_justify="left")
     for heading in ("digit", "n", "recall", "precision", "most often taken for"):
         shown.add_column(heading, justify="right")

@@ -6,15 +6,13 @@ python -m training export --run runs/20250131-120000-lecture-cnn
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import keras
-import onnx
 from rich.console import Console
 
 from service.model import Model
 from service.registry import Repository
-from training import architectures, card, data, graph, parity
+from training import architectures, card, data, graph, learned, parity
 from training.digit_accuracy import digit_accuracy
 from training.digits import split
 from training.errors import RunError
@@ -30,7 +28,7 @@ def export(run: Run, repository: Repository, name: str, console: Console, source
     result = run.result()  # an unfinished run says so before anything is read
     place = source or Path(run.config.data)
     digits = run.digits(place)
-    held_out = split(digits, run.config.validation_share, run.config.split_seed)[1]
+    learn, held_out = split(digits, run.config.validation_share, run.config.split_seed)
     head, model = architectures.find(run.config.architecture).head, load_keras(run)
     exported = graph.onnx_graph(model, head)
     agreement = parity.check(model, head, exported.SerializeToString(), held_out.pixels)
@@ -44,22 +42,21 @@ def export(run: Run, repository: Repository, name: str, console: Console, source
         "parity": agreement,
         **card.about_tools(),
     }
-    version = repository.publish(name, lambda number: stamped(exported, name, number, described), described)
+    properties = about_itself(name, described) | {learned.PROPERTY: learned.mark(learn.pixels)}
+    version = repository.publish(name, lambda n: graph.stamp(exported, properties | {"version": n}), described)
     console.print(f"published {repository.model_path(name, version)}", highlight=False, soft_wrap=True)
     return version
 
 
-def stamped(exported: onnx.ModelProto, name: str, version: int, described: dict[str, Any]) -> bytes:
-    """The file's bytes with name, version, architecture, classes, summary and time of creation inside."""
-    properties = {
+def about_itself(name: str, described: card.Card) -> dict[str, str]:
+    """What the file says of itself: name, architecture, classes, summary and time of creation."""
+    return {
         "name": name,
-        "version": version,
         "architecture": described["architecture"],
         "classes": json.dumps(described["classes"]),
         "summary": described["summary"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    return graph.stamp(exported, properties)
 
 
 def load_keras(run: Run) -> keras.Model:

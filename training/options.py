@@ -55,7 +55,7 @@ Feedback = Annotated[
 FeedbackWeight = Annotated[int, typer.Option(min=1, max=100, help="How often each corrected digit counts.")]
 Tolerance = Annotated[
     float,
-    typer.Option(min=0, max=100, help="Percentage points by which the new version may be worse and still be promoted."),
+    typer.Option(min=0, max=100, help="Percentage points the new version may be worse, beyond what chance explains."),
 ]
 Force = Annotated[str, typer.Option(metavar="REASON", help="Promote even if worse, and say why.", show_default=False)]
 Split = Annotated[

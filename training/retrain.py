@@ -12,10 +12,10 @@ from rich.console import Console
 from service.errors import ModelBroken, NoSuchModel
 from service.model import Model
 from service.registry import Repository
-from training import evaluate
+from training import evaluate, learned
+from training.comparison import Comparison, compare
 from training.config import TrainConfig
 from training.export import export
-from training.metrics import measure
 from training.predict import predict
 from training.train import train
 
@@ -25,10 +25,10 @@ class Decision:
     """What became of a new version, and why; kept as retrain.json in the run folder."""
 
     version: int
-    accuracy: float  # of the new version on the digits held out, 0 to 1
-    served: int | None  # the version served until now
-    served_accuracy: float | None  # on the very same digits; None where nothing (that loads) was served
+    accuracy: float  # on all digits held out, 0 to 1
+    digits: int  # how many these are
     tolerance_points: float
+    comparison: Comparison | None  # None where nothing was served that could be compared with
     promoted: bool
     reason: str
 
@@ -42,57 +42,71 @@ def retrain(
     judged = evaluate.judge(repository, name, version, Path(config.data), "validation")
     console.print(evaluate.table(judged))
     evaluate.save(judged, run.folder / "evaluation")
-    served, served_accuracy = _served(repository, name, judged)
-    decision = decide(version, judged.figures["accuracy"], served, served_accuracy, tolerance, force)
+    decision = decide(version, judged, *_compare(repository, name, judged), tolerance, force)
     if decision.promoted:
         repository.promote(name, version)
     (run.folder / "retrain.json").write_text(json.dumps(asdict(decision), indent=2) + "\n")
-    console.print(sentence(decision, name, len(judged.digits)), highlight=False, soft_wrap=True)
+    console.print(sentences(decision, name), highlight=False, soft_wrap=True)
     return decision
 
 
-def _served(repository: Repository, name: str, judged: evaluate.Judged) -> tuple[int | None, float | None]:
-    """The served version and its accuracy on the digits the new one was judged by."""
+def _compare(repository: Repository, name: str, judged: evaluate.Judged) -> tuple[Comparison | None, str]:
+    """The comparison with the served version; or None, and why there is none."""
     try:
         served = repository.current(name)
     except NoSuchModel:
-        return None, None
+        return None, "nothing was served"
     try:
-        probabilities = predict(Model.load(repository.model_path(name, served)), judged.digits.pixels)
+        model = Model.load(repository.model_path(name, served))
     except (ModelBroken, NoSuchModel):
-        return served, None
-    return served, float(measure(probabilities, judged.digits.labels)["accuracy"])
+        return None, f"version {served}, served until now, cannot be loaded"
+    labels, pixels = judged.digits.labels, judged.digits.pixels
+    right = judged.probabilities.argmax(axis=1) == labels
+    served_right = predict(model, pixels).argmax(axis=1) == labels
+    unseen = learned.unseen(model.metadata.get(learned.PROPERTY), pixels)
+    return compare(served, right, served_right, unseen), ""
 
 
 def decide(
-    version: int, accuracy: float, served: int | None, served_accuracy: float | None, tolerance: float, force: str
+    version: int, judged: evaluate.Judged, comparison: Comparison | None, why_none: str, tolerance: float, force: str
 ) -> Decision:
-    """Promote where nothing is served, where the new version is at most `tolerance` points worse, or where forced."""
-    worse_by = 0.0 if served_accuracy is None else 100 * (served_accuracy - accuracy)
-    if served is None:
-        promoted, reason = True, "nothing was served"
-    elif served_accuracy is None:
-        promoted, reason = True, f"version {served}, served until now, cannot be loaded"
-    elif worse_by <= tolerance + 1e-9:  # 0.1 points exactly is within 0.1 points, whatever float64 makes of it
-        promoted, reason = True, f"it is not worse than version {served} by more than {tolerance:g} points"
-    elif force:
-        promoted, reason = True, f"forced: {force}"
+    """Promote where nothing is served, where the new version is not worse, or where forced."""
+    if comparison is None:
+        promoted, reason = True, why_none
     else:
-        promoted, reason = (
-            False,
-            f"it is {worse_by:.2f} points worse than version {served}; {tolerance:g} are tolerated",
-        )
-    return Decision(version, accuracy, served, served_accuracy, tolerance, promoted, reason)
+        promoted = comparison.not_worse(tolerance)
+        allowed = f"{tolerance:g} points are tolerated, and {comparison.chance_points:.2f} are within chance"
+        reason = f"{_difference(comparison)} ({allowed})"
+        if force and not promoted:
+            promoted, reason = True, f"forced: {force}; {reason}"
+    accuracy, digits = judged.figures["accuracy"], judged.figures["n"]
+    return Decision(version, accuracy, digits, tolerance, comparison, promoted, reason)
 
 
-def sentence(decision: Decision, name: str, digits: int) -> str:
-    """What the person at the keyboard wants to know, in two lines."""
-    compared = f"version {decision.version} reads {decision.accuracy:.2%} of {digits:,} held-out digits rightly"
-    if decision.served_accuracy is not None:
-        compared += f", version {decision.served} {decision.served_accuracy:.2%} of the same"
+def _difference(comparison: Comparison) -> str:
+    worse = comparison.worse_by_points
+    if worse > 0:
+        return f"it is {worse:.2f} points worse than version {comparison.served}"
+    return f"it is {-worse:.2f} points better than version {comparison.served}" if worse else "both are equally good"
+
+
+def sentences(decision: Decision, name: str) -> str:
+    """What the person at the keyboard wants to know, in two or three lines."""
+    lines = [f"version {decision.version} reads {decision.accuracy:.2%} of {decision.digits:,} held-out digits rightly"]
+    if decision.comparison is not None:
+        lines.append(_compared(decision.version, decision.comparison))
     if decision.promoted:
-        return f"{compared}.\nPROMOTED: {name} now serves version {decision.version}, because {decision.reason}."
-    return (
-        f"{compared}.\nNOT PROMOTED: version {decision.version} is published, but {decision.reason}. Version "
-        f"{decision.served} stays in service; to serve the new one: python -m training promote {decision.version}"
-    )
+        lines.append(f"PROMOTED: {name} now serves version {decision.version}: {decision.reason}")
+        return "\n".join(lines)
+    lines.append(f"NOT PROMOTED: version {decision.version} is published, but {decision.reason}")
+    lines.append(f"to serve it all the same: python -m training promote {decision.version}")
+    return "\n".join(lines)
+
+
+def _compared(version: int, comparison: Comparison) -> str:
+    served, which = comparison.served, f"the same {comparison.digits:,} digits"
+    if not comparison.fair:
+        which += f" (version {served} may have learned from them, which favours it)"
+    if comparison.left_out:
+        which = f"the {comparison.digits:,} of them that version {served} has surely not learned from"
+    return f"on {which}: version {version} {comparison.accuracy:.2%}, version {served} {comparison.served_accuracy:.2%}"

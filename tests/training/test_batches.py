@@ -65,6 +65,21 @@ def test_distortions_differ_between_images_and_repeat_with_the_seed(handwriting:
     assert (found != distort(same, tf.constant([1, 6], tf.int64)).numpy()).any()
 
 
+def test_a_digit_is_distorted_anew_in_every_epoch(handwriting: Digits) -> None:
+    pixels = np.repeat(handwriting.pixels[:1], 70, axis=0)
+    found = [images.numpy() for images, _ in batches(pixels, TARGETS, range(2), TrainConfig(batch_size=70))]
+    assert not {image.tobytes() for image in found[0]} & {image.tobytes() for image in found[1]}
+
+
+def test_outside_the_picture_there_is_paper() -> None:
+    """Ink along the lower edge must not come in again at the top."""
+    images = np.zeros((50, 28, 28, 1), np.float32)
+    images[:, 25:] = 1.0
+    found = distort(tf.constant(images), tf.constant([1, 0], tf.int64)).numpy()
+    assert found[:, :14].max() == 0
+    assert found[:, 25].mean() > 0.5
+
+
 def test_distortions_are_mild(handwriting: Digits) -> None:
     """The ink stays in the picture, keeps its amount within zoom's reach, and its centre moves by the shift at most."""
     images = normalise(handwriting.pixels[:500])

@@ -153,7 +153,7 @@ def test_retrain_exits_with_0_promoted_or_not(typed: Callable[..., Done], reposi
     assert "NOT PROMOTED" in done.out
     done = typed(*words, "--force", "a drill")
     assert (done.code, repository.current("digits")) == (0, 4)
-    assert "because forced: a drill" in done.out
+    assert "version 4: forced: a drill" in done.out
 
 
 def test_without_data_and_without_a_network_there_is_one_sentence(tmp_path: Path) -> None:
