@@ -1,0 +1,94 @@
+"""When is a new version worse? Tolerance, chance, and digits that the served one has learned from."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training import learned
+from training.comparison import Comparison, compare
+from training.digits import Digits
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "tolerance", "chance", "fine"),
+    [
+        (0.9930, 0.9920, 0.0, 0.0, True),
+        (0.9930, 0.9930, 0.0, 0.0, True),
+        (0.9929, 0.9930, 0.0, 0.0, False),
+        (0.9920, 0.9930, 0.1, 0.0, True),  # exactly the tolerance, whatever float64 makes of 99.30 - 99.20
+        (0.9919, 0.9930, 0.1, 0.0, False),
+        (0.9900, 0.9930, 0.1, 0.2, True),
+        (0.9899, 0.9930, 0.1, 0.2, False),
+        (0.5000, 0.9930, 50.0, 0.0, True),
+    ],
+)
+def test_tolerance_and_chance_are_in_points(
+    new: float, old: float, tolerance: float, chance: float, fine: bool
+) -> None:
+    assert Comparison(1, 4200, 0, True, new, old, chance).not_worse(tolerance) is fine
+
+
+def test_chance_by_hand() -> None:
+    """Of 1,000 digits the new version loses 16 and wins 9: 0.7 points worse; sqrt(25) = 5 digits, times 1.645."""
+    right, served = np.ones(1000, bool), np.ones(1000, bool)
+    right[:16], served[16:25] = False, False
+    found = compare(3, right, served, np.ones(1000, bool))
+    assert (found.served, found.digits, found.left_out, found.fair) == (3, 1000, 0, True)
+    assert found.worse_by_points == pytest.approx(0.7)
+    assert found.chance_points == pytest.approx(0.8225)
+    assert found.not_worse(0.0)
+    right[30:60] = False
+    assert not compare(3, right, served, np.ones(1000, bool)).not_worse(0.1)
+
+
+def test_an_equally_good_version_is_seldom_turned_away_and_a_worse_one_mostly() -> None:
+    """Two readers that err on their own: at 1 % each about 5 in 100 are turned away, at 2 % against 1 % nearly all."""
+    rng = np.random.default_rng(0)
+    everything = np.ones(4200, bool)
+
+    def turned_away(errors: float) -> float:
+        trials = [compare(1, rng.random(4200) > errors, rng.random(4200) > 0.01, everything) for _ in range(400)]
+        return float(np.mean([not trial.not_worse(0.0) for trial in trials]))
+
+    assert 0.01 < turned_away(0.01) < 0.08
+    assert turned_away(0.02) > 0.95
+
+
+def test_only_unseen_digits_count_where_there_are_enough() -> None:
+    unseen = np.arange(1000) < 120
+    right, served = np.ones(1000, bool), np.ones(1000, bool)
+    right[200:400] = False  # the new version fails on digits that the served one knows by heart
+    found = compare(1, right, served, unseen)
+    assert (found.digits, found.left_out, found.fair, found.worse_by_points) == (120, 880, True, 0.0)
+    found = compare(1, right, served, np.arange(1000) < 99)
+    assert (found.digits, found.left_out, found.fair) == (1000, 0, False)
+    assert found.worse_by_points == pytest.approx(20)
+
+
+def test_a_small_set_that_nobody_has_learned_from_is_fair() -> None:
+    assert compare(1, np.ones(20, bool), np.ones(20, bool), np.ones(20, bool)).fair
+
+
+def test_what_was_learned_is_never_called_unseen(handwriting: Digits) -> None:
+    marked = learned.mark(handwriting.pixels[:1000])
+    assert not learned.unseen(marked, handwriting.pixels[:1000]).any()
+    assert learned.unseen(marked, handwriting.pixels[1000:]).mean() > 0.99
+    assert not learned.unseen(None, handwriting.pixels).any()
+
+
+def test_the_mark_of_54000_digits_is_small_and_tells_most_others_apart() -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (60_000, 28, 28), dtype=np.uint8)
+    marked = learned.mark(pixels[:54_000])
+    assert len(marked) < 60_000
+    assert not learned.unseen(marked, pixels[:54_000]).any()
+    assert 0.85 < learned.unseen(marked, pixels[54_000:]).mean() < 0.95
+
+
+@given(st.integers(0, 783), st.integers(0, 2**32 - 1))
+def test_one_pixel_makes_another_digit(place: int, seed: int) -> None:
+    digit = np.random.default_rng(seed).integers(0, 255, (1, 28, 28), dtype=np.uint8)
+    other = digit.copy()
+    other.reshape(-1)[place] += 1
+    assert learned.unseen(learned.mark(digit), other).all()
