@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -101,13 +102,14 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
 
 
 def _folder() -> TemporaryDirectory[str]:
-    try:
-        return TemporaryDirectory(prefix="digits-")
-    except OSError:
-        raise DigitsError(
-            "several workers share a folder, and there is none to write to. Mount a tmpfs on /tmp, or set "
-            "DIGITS_RUN_DIR or DIGITS_WORKERS=1."
-        ) from None
+    """What the workers share: in the usual place, or, where the root file system is read-only, in memory."""
+    for place in (None, "/dev/shm"):
+        with suppress(OSError):
+            return TemporaryDirectory(prefix="digits-", dir=place)
+    raise DigitsError(
+        "several workers share a folder, and there is none to write to. Mount a tmpfs on /tmp, or set "
+        "DIGITS_RUN_DIR or DIGITS_WORKERS=1."
+    )
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -47,6 +47,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     engine = Engine(settings, meter)
     engine.start()
     board = Board(settings.run_dir, lambda: engine.note() | {"numbers": meter.snapshot()})
+    for name in board.unloaded():  # a worker that takes a dead one's place
+        engine.unload(name)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""gzip and deflate: request bodies, whose size is limited while they are unpacked, and answers where they are asked for.
+"""gzip and deflate: request bodies, whose size is limited while they are unpacked, and answers for those who ask.
 
 Little work is done in place, much of it in a thread: zlib lets other threads run.
 """
@@ -20,7 +20,7 @@ CODING = re.compile(rb"\s*([\w*-]+)\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?")
 
 
 def check_encoding(encoding: bytes) -> bytes:
-    """Content-Encoding -> gzip, x-gzip or deflate; empty where the body is not compressed. Raises UnsupportedEncoding."""
+    """Content-Encoding -> gzip, x-gzip or deflate; empty for none of them. Raises UnsupportedEncoding."""
     name = encoding.strip().lower()
     if name in (b"", b"identity"):
         return b""
@@ -66,7 +66,7 @@ async def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
 async def compress(body: bytes, accept: bytes) -> tuple[bytes, bytes]:
     """An answer in a coding that the caller accepts.
 
-    Who asks for a single coding gets it. Who names several, as HTTP libraries do unasked, gets one where it is worth it.
+    Who asks for a single coding gets it. Who names several, as HTTP libraries do unasked, gets one where it pays.
 
     Returns:
         The body, and its Content-Encoding, empty where it is left as it is.

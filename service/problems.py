@@ -43,9 +43,7 @@ def from_error(error: DigitsError, path: str) -> Response:
 
 def unforeseen(path: str) -> Response:
     """What nobody foresaw: nothing of this machine, and an id to report."""
-    return refusal(
-        path, 500, "Something went wrong here, not in your request. Try again, and report the x-request-id."
-    )
+    return refusal(path, 500, "Something went wrong here, not in your request. Try again, and report the x-request-id.")
 
 
 async def on_unforeseen(request: Request, _: Exception) -> Response:

@@ -124,16 +124,19 @@ class Trial(BaseModel):
 
 
 class ModelDetail(ModelVersions):
+    labels: dict[str, int] = Field(description="`stable` and, while one is on trial, `canary`: usable for a version.")
     workers: list[Worker]
     trial: Trial | None
     last_trial: dict[str, Any] | None
 
 
 class Promoted(BaseModel):
-    """`version` is what this worker serves now, `current` what is promoted: other workers follow within 2 seconds."""
+    """`version` is what this worker serves now, null where the model is unloaded, `current` what is promoted: other
+    workers follow within 2 seconds.
+    """
 
     name: str
-    version: int
+    version: int | None
     current: int
 
 

@@ -187,5 +187,5 @@ def _from_base64(text: object, index: int) -> bytes:
         return base64.b64decode(text, validate=True)  # type: ignore[arg-type]
     except (binascii.Error, TypeError, ValueError):
         raise BadRequest(
-            f"Element {index} of image is not base64. In JSON a picture file is base64 text; as binary data it is itself."
+            f"Element {index} of image is not base64, as a picture file must be in JSON; or send it as binary data."
         ) from None

@@ -25,7 +25,7 @@ NEVER = [
     "tests",
 ]
 NOT_AT_START = ["PIL"]
-SHARED = {"registry", "model", "images", "feedback", "errors"}  # what the trainer may use of the service
+SHARED = {"registry", "plan", "model", "images", "feedback", "errors"}  # what the trainer may use of the service
 
 # A file imports from its own floor and from those below, and never in a circle. One that stands nowhere has to be
 # given its place here: that is the moment to ask whether it has one.

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,11 +37,17 @@ def server() -> Iterator[Server]:
         yield running
 
 
+def digits_of(answer: dict[str, Any]) -> list[int]:
+    """Of our own answer, or of TensorFlow Serving's, which is probabilities alone."""
+    rows = answer["predictions"]
+    return [row["digit"] if isinstance(row, dict) else row.index(max(row)) for row in rows]
+
+
 @pytest.mark.parametrize("line", [line for line in curls() if "@docs/" in line])
 def test_curl_lines_answer_seven(server: Server, line: str) -> None:
     command = shlex.split(line.replace(ADDRESS, server.url))
     answer = json.loads(subprocess.run([*command, "-sS", "--fail"], cwd=ROOT, capture_output=True, check=True).stdout)
-    assert [prediction["digit"] for prediction in answer["predictions"]] == [7]
+    assert digits_of(answer) == [7]
 
 
 def test_the_csv_line_answers_kaggles_form(server: Server, tmp_path: Path) -> None:
@@ -55,7 +62,12 @@ def test_the_csv_line_answers_kaggles_form(server: Server, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])
 def test_python_examples_run(server: Server, code: str) -> None:
-    subprocess.run([sys.executable, "-c", code.replace(ADDRESS, server.url)], cwd=ROOT, check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-c", code.replace("127.0.0.1:8000", server.url.removeprefix("http://"))],
+        cwd=ROOT,
+        check=True,
+        timeout=60,
+    )
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -68,8 +80,9 @@ def test_every_setting_is_in_the_table(name: str) -> None:
 def test_every_route_is_in_the_readme() -> None:
     described = re.sub(r"`|\{.*?\}", "", README)
     paths = create_app(Settings(models_dir=ROOT / "models")).openapi()["paths"]
-    missing = [path for path in paths if re.sub(r"\{.*?\}", "", path) not in described]
-    assert not missing
+    ours = [path for path in paths if not re.match(r"/v[12](/|$)", path)]  # theirs stand in their protocols' own texts
+    assert len(ours) >= 10
+    assert not [path for path in ours if re.sub(r"\{.*?\}", "", path) not in described]
 
 
 def test_the_make_targets_exist() -> None:
@@ -78,7 +91,7 @@ def test_the_make_targets_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"the Makefile has no target {target}"
 
 
-@pytest.mark.parametrize("line", re.findall(r"^python -m training (\w+)", "\n".join(blocks("sh")), re.MULTILINE))
+@pytest.mark.parametrize("line", re.findall(r"^python -m training ([\w-]+)", "\n".join(blocks("sh")), re.MULTILINE))
 def test_training_commands_exist(line: str) -> None:
     done = subprocess.run([sys.executable, "-m", "training", line, "--help"], cwd=ROOT, capture_output=True, timeout=60)
     assert done.returncode == 0

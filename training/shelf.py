@@ -110,7 +110,7 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
 def table(name: str, marks: dict[int, str], cards: list[dict[str, Any]]) -> Table:
     """One row per version, from its card; held-out and test are the shares of digits read rightly."""
     shown = Table(title=name, title_justify="left")
-    for heading in ("version", "architecture", "parameters", "held-out", "test", "created", ""):
+    for heading in ("version", "architecture", "weights", "held-out", "test", "created", ""):
         shown.add_column(heading)
     for card in cards:
         metrics = card.get("metrics", {})

@@ -69,7 +69,7 @@ def reserved(settings: Settings) -> Iterator[Settings]:
     check_installed()
     with _take(settings.host, settings.grpc_port) as held:
         port = held.getsockname()[1]
-        log.info("gRPC on %s:%d", settings.host, port)
+        log.info("gRPC on %s:%d", f"[{settings.host}]" if ":" in settings.host else settings.host, port)
         yield settings.model_copy(update={"grpc_port": port})
 
 
@@ -81,8 +81,12 @@ def _take(host: str, port: int) -> socket.socket:
             alone.bind(address)
             address = alone.getsockname()
         held = socket.socket(family, kind, protocol)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind(address)  # bound and not listening: calls go to the workers, which do
+        try:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            held.bind(address)  # bound and not listening: calls go to the workers, which do
+        except OSError:
+            held.close()
+            raise
     except OSError as error:
         raise DigitsError(
             f"{host}:{port} cannot be listened on for gRPC ({error.strerror}). "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +15,8 @@ from itertools import count
 from time import perf_counter
 from typing import Any
 
+# read when grpc loads: its handlers for fork crash the child that tries a version out (check.py), which only execs
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import grpc
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass

@@ -37,4 +37,5 @@ async def rollback(engine: EngineDep, watcher: WatcherDep, name: Name) -> dict[s
 
 async def _followed(engine: EngineDep, watcher: WatcherDep, name: str) -> dict[str, Any]:
     await watcher.follow(name)
-    return {"name": name, "version": engine.served(name).version, "current": engine.repository.current(name)}
+    version = None if name in engine.unloaded else engine.served(name).version
+    return {"name": name, "version": version, "current": engine.repository.current(name)}

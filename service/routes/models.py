@@ -76,7 +76,13 @@ def _now(engine: Engine, board: Board, name: str) -> dict[str, Any]:
         "shadow": plan.shadow,
         **trial_counts(board.all(), name, plan.id),
     }
-    return {"workers": workers, "trial": trial, "last_trial": engine.repository.last_trial(name)}
+    repository = engine.repository
+    return {
+        "labels": repository.labels(name),
+        "workers": workers,
+        "trial": trial,
+        "last_trial": repository.last_trial(name),
+    }
 
 
 def _shown(card: dict[str, Any]) -> dict[str, Any]:

@@ -67,8 +67,10 @@ def _live() -> str:
     return ""
 
 
-def _numbered(version: Annotated[int, Path(description="A version that answers.", ge=1)]) -> str:
-    return str(version)
+def _numbered(version: Annotated[str, Path(description="Number of a version that answers.")]) -> str:
+    if not (version.isascii() and version.isdigit()):
+        raise NotFound("A version is a whole number; labels are under /labels.")
+    return version
 
 
 def _labelled(label: Annotated[str, Path(description="stable, or canary while there is one.")]) -> str:
@@ -77,7 +79,7 @@ def _labelled(label: Annotated[str, Path(description="stable, or canary while th
 
 PATHS: dict[str, Which] = {
     "/v1/models/{name}": _live,
-    "/v1/models/{name}/versions/{version:int}": _numbered,
+    "/v1/models/{name}/versions/{version}": _numbered,
     "/v1/models/{name}/labels/{label}": _labelled,
 }
 

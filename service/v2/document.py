@@ -72,7 +72,7 @@ def _cut(text: bytes) -> tuple[bytes, bytes]:
     key = text.find(KEY)
     start = text.find(b"[", key)
     end = text.find(b"]", start)
-    if min(key, start, end) < 1 or text[key - 1] == ord("\\") or text[key + len(KEY) : start].strip() != b":":
+    if min(key, start, end) < 1 or text[key + len(KEY) : start].strip() != b":":
         return text, b""
     numbers = text[start + 1 : end]
     if len(numbers) < PIECE_BYTES or any(other in numbers for other in (b"[", b"{", b'"')):

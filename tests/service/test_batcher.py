@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from service.errors import Unavailable
 from tests.service.asgi import until
 
 Array = NDArray[Any]
+T = TypeVar("T")
 POISON = -1
 
 
@@ -32,6 +34,11 @@ class Doubler:
         if (rows == POISON).any():
             raise ValueError("a poisoned row")
         return rows * 2
+
+
+def run_(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run it to its end; an answer that never comes is a failure, not a test that hangs."""
+    return asyncio.run(asyncio.wait_for(coroutine, 60))
 
 
 def numbered(start: int, count: int) -> Array:
@@ -52,7 +59,7 @@ def test_everybody_gets_his_own_rows(sizes: list[int], inline_rows: int, piece_r
     async def all_at_once() -> list[Array]:
         return await asyncio.gather(*map(doubler.submit, requests))
 
-    for rows, result in zip(requests, asyncio.run(all_at_once()), strict=True):
+    for rows, result in zip(requests, run_(all_at_once()), strict=True):
         assert np.array_equal(result, rows * 2)
     assert queue.rows == 0
     doubler.close()
@@ -64,7 +71,7 @@ def test_requests_of_one_turn_share_a_run() -> None:
     async def all_at_once() -> None:
         await asyncio.gather(*(doubler.submit(numbered(i, 1)) for i in range(64)))
 
-    asyncio.run(all_at_once())
+    run_(all_at_once())
     assert [size for size, _ in run.runs] == [64]
 
 
@@ -75,7 +82,7 @@ def test_no_run_on_the_loop_is_longer_than_allowed(sizes: list[int]) -> None:
     async def all_at_once() -> None:
         await asyncio.gather(*(doubler.submit(numbered(0, size)) for size in sizes))
 
-    asyncio.run(all_at_once())
+    run_(all_at_once())
     assert sum(size for size, _ in run.runs) == sum(sizes)
     assert max(size for size, _ in run.runs) <= 10
     assert all(one + other > 10 for (one, _), (other, _) in zip(run.runs[::2], run.runs[1::2], strict=False))
@@ -90,7 +97,7 @@ def test_a_lone_request_runs_in_the_next_turn_and_in_place() -> None:
             await asyncio.sleep(0)
         assert task.done()
 
-    asyncio.run(one())
+    run_(one())
     assert run.runs == [(2, threading.main_thread().name)]
 
 
@@ -113,7 +120,7 @@ def test_a_big_array_runs_aside_in_pieces_and_small_ones_pass_it() -> None:
         assert np.array_equal(small, numbered(5000, 3) * 2)
         assert np.array_equal(await big, numbered(0, 950) * 2)
 
-    asyncio.run(both())
+    run_(both())
     assert queue.rows == 0
     slow.close()
 
@@ -127,7 +134,7 @@ def test_the_thread_of_big_arrays_gives_way() -> None:
     async def both() -> tuple[Array, Array]:
         return await nice.submit(numbered(0, 2)), await nice.submit(numbered(0, 1))
 
-    aside, here = asyncio.run(both())
+    aside, here = run_(both())
     assert aside[0] > here[0]
     nice.close()
 
@@ -140,7 +147,7 @@ def test_a_failing_row_fails_only_its_own_caller() -> None:
     async def all_at_once() -> list[Any]:
         return await asyncio.gather(*map(doubler.submit, requests), return_exceptions=True)
 
-    for i, (rows, result) in enumerate(zip(requests, asyncio.run(all_at_once()), strict=True)):
+    for i, (rows, result) in enumerate(zip(requests, run_(all_at_once()), strict=True)):
         if i == 5:
             assert isinstance(result, ValueError)
         else:
@@ -155,7 +162,7 @@ def test_rows_of_another_shape_fail_only_their_own_caller() -> None:
     async def all_at_once() -> list[Any]:
         return await asyncio.gather(*(doubler.submit(np.ones((1, width))) for width in (3, 3, 4, 3)))
 
-    results = asyncio.run(all_at_once())
+    results = run_(all_at_once())
     assert [result.shape for result in results] == [(1, 3), (1, 3), (1, 4), (1, 3)]
     assert queue.rows == 0
 
@@ -170,7 +177,7 @@ def test_a_failing_big_array_fails_its_caller_and_the_thread_lives_on() -> None:
             await doubler.submit(bad)
         return await doubler.submit(numbered(1, 10))
 
-    assert np.array_equal(asyncio.run(one_by_one()), numbered(1, 10) * 2)
+    assert np.array_equal(run_(one_by_one()), numbered(1, 10) * 2)
     assert queue.rows == 0
     doubler.close()
 
@@ -192,7 +199,7 @@ def test_whoever_goes_away_harms_nobody(requests: list[tuple[int, bool]]) -> Non
             else:
                 assert np.array_equal(result, numbered(100 * i, n) * 2)
 
-    asyncio.run(all_at_once())
+    run_(all_at_once())
     assert queue.rows == 0
     doubler.close()
 
@@ -207,7 +214,7 @@ def test_small_requests_that_left_are_not_run() -> None:
         await asyncio.gather(task, return_exceptions=True)
         await doubler.submit(numbered(9, 1))
 
-    asyncio.run(leave())
+    run_(leave())
     assert [size for size, _ in run.runs] == [1]
     assert queue.rows == 0
 
@@ -233,7 +240,7 @@ def test_a_big_array_whose_caller_left_stops_at_the_next_piece() -> None:
         left.set()
         assert np.array_equal(await slow.submit(numbered(0, 15)), numbered(0, 15))
 
-    asyncio.run(leave())
+    run_(leave())
     assert pieces == [10, 10, 5]
     slow.close()
 
@@ -262,14 +269,14 @@ def test_the_queue_counts_rows_and_refuses_at_once() -> None:
         await big
         assert len(await slow.submit(numbered(0, 4))) == 4
 
-    asyncio.run(fill())
+    run_(fill())
     assert queue.rows == 0
     slow.close()
 
 
 def test_a_lone_request_larger_than_the_queue_may_pass() -> None:
     doubler, queue, _ = batcher(max_rows=5)
-    assert len(asyncio.run(doubler.submit(numbered(0, 50)))) == 50
+    assert len(run_(doubler.submit(numbered(0, 50)))) == 50
     assert queue.rows == 0
 
 
@@ -284,11 +291,11 @@ def test_batchers_share_a_queue() -> None:
             await other.submit(numbered(0, 3))
         await first
 
-    asyncio.run(both())
+    run_(both())
     assert queue.rows == 0
 
 
 def test_no_rows_are_answered_with_none() -> None:
     doubler, queue, _ = batcher()
-    assert len(asyncio.run(doubler.submit(numbered(0, 0)))) == 0
+    assert len(run_(doubler.submit(numbered(0, 0)))) == 0
     assert queue.rows == 0

@@ -13,7 +13,6 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance
@@ -35,33 +34,32 @@ def running(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.mark.parametrize("mode", GenerationMode, ids=lambda mode: mode.value)
 def test_v2(running: Server, mode: GenerationMode) -> None:
-    fuzz(running, schemathesis.openapi.from_path(Path(__file__).parent / "v2.yaml"), mode, 20)
+    fuzz(running, schemathesis.openapi.from_path(Path(__file__).parent / "v2.yaml"), mode, 40)
 
 
 @pytest.mark.parametrize("mode", GenerationMode, ids=lambda mode: mode.value)
 def test_ours(running: Server, mode: GenerationMode) -> None:
-    fuzz(running, schemathesis.openapi.from_dict(running.client.get("/openapi.json").json()), mode, 5)
+    fuzz(running, schemathesis.openapi.from_dict(running.client.get("/openapi.json").json()), mode, 10)
 
 
 def fuzz(running: Server, schema: Any, mode: GenerationMode, examples: int) -> None:
-    """So many requests to every operation that has a body, a few to the others."""
+    """So many requests to every operation that has a body, a few good ones to the others.
+
+    Under /v1 a few do: digits by the hundred numbers take long to make up.
+    """
     operations = [result.ok() for result in schema.get_all_operations()]
-    tried = 0
+    assert operations
     with requests.Session() as session:
         for operation in operations:
+            if mode is GenerationMode.NEGATIVE and not operation.body:
+                continue  # any text may stand in a path: there is nothing bad to make of it
 
-            @settings(EXAMPLES, max_examples=examples if operation.method == "post" else 3)
+            @settings(EXAMPLES, max_examples=examples if operation.body and "/v1/" not in operation.path else 4)
             @given(case=operation.as_strategy(generation_mode=mode))
             def run(case: schemathesis.Case) -> None:
                 judge(case, running.url, session)
 
-            try:
-                run()
-                tried += 1
-            except Unsatisfiable:  # a call without parameters cannot be made badly
-                assert mode is GenerationMode.NEGATIVE
-                assert not operation.body
-    assert tried > len(operations) / 2
+            run()
 
 
 def judge(case: schemathesis.Case, url: str, session: requests.Session) -> None:

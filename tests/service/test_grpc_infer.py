@@ -89,13 +89,15 @@ def test_another_model(client: Any) -> None:
     assert found(client.infer("shifted", pixels(digits(*WANTED)))) == [(value + 1) % 10 for value in WANTED]
 
 
-def test_typed_contents(client: Any) -> None:
-    array = digits(*WANTED)
+@pytest.mark.parametrize("count", [1, 125])  # eight digits, and so many that they are taken up in a thread
+def test_typed_contents(client: Any, count: int) -> None:
+    wanted = WANTED * count
+    array = digits(*wanted)
     one = pb.ModelInferRequest.InferInputTensor(name="pixels", datatype="UINT8", shape=array.shape)
     one.contents.uint_contents.extend(array.reshape(-1).tolist())
     answer = client._client_stub.ModelInfer(pb.ModelInferRequest(model_name="digits", inputs=[one]))
     probabilities = np.frombuffer(answer.raw_output_contents[0], np.float32).reshape(-1, 10)
-    assert probabilities.argmax(axis=1).tolist() == WANTED
+    assert probabilities.argmax(axis=1).tolist() == wanted
 
 
 def test_pictures(client: Any) -> None:
@@ -315,19 +317,21 @@ def test_what_is_no_message(address: str) -> None:
 
 def test_too_much(models_dir: Path, tmp_path: Path) -> None:
     limits = LIMITS | {"max_queue_rows": 1000}
-    with Server(models_dir, grpc_port=0, feedback_path=tmp_path / "f.sqlite", **limits) as server:
-        with triton.InferenceServerClient(f"127.0.0.1:{grpc_port(server)}") as client:
-            full = "StatusCode.RESOURCE_EXHAUSTED"
-            assert "1001 digits" in refused(client, full, pixels(np.zeros((1001, 784), np.uint8)))
-            assert "pictures" in refused(client, full, images([as_image(digit(1))] * 4))
-            with pytest.raises(InferenceServerException) as error:
-                client.infer("digits", pixels(np.zeros((LIMITS["max_body_bytes"] // 784 + 1, 784), np.uint8)))
-            assert error.value.status() == full
-            answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
-            many = pixels(np.zeros((900, 784), np.uint8))
-            for _ in range(20):
-                client.async_infer("digits", many, lambda result, error: answers.put((result, error)))
-            errors = [error for _, error in (answers.get(timeout=30) for _ in range(20)) if error]
-            assert errors
-            assert all(error.status() == "StatusCode.UNAVAILABLE" for error in errors)
-            assert len(errors) < 20
+    with (
+        Server(models_dir, grpc_port=0, feedback_path=tmp_path / "f.sqlite", **limits) as server,
+        triton.InferenceServerClient(f"127.0.0.1:{grpc_port(server)}") as client,
+    ):
+        full = "StatusCode.RESOURCE_EXHAUSTED"
+        assert "1001 digits" in refused(client, full, pixels(np.zeros((1001, 784), np.uint8)))
+        assert "pictures" in refused(client, full, images([as_image(digit(1))] * 4))
+        with pytest.raises(InferenceServerException) as error:
+            client.infer("digits", pixels(np.zeros((LIMITS["max_body_bytes"] // 784 + 1, 784), np.uint8)))
+        assert error.value.status() == full
+        answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
+        many = pixels(np.zeros((900, 784), np.uint8))
+        for _ in range(20):
+            client.async_infer("digits", many, lambda result, error: answers.put((result, error)))
+        errors = [error for _, error in (answers.get(timeout=30) for _ in range(20)) if error]
+        assert errors
+        assert all(error.status() == "StatusCode.UNAVAILABLE" for error in errors)
+        assert len(errors) < 20

@@ -177,6 +177,13 @@ def test_unload_and_load(client: Any) -> None:
     assert code_of(client.load_model, "digits", headers=KEY, config="{}") == "INVALID_ARGUMENT"
 
 
+def test_processes_can_be_started_beside_it(client: Any) -> None:
+    """Each load tries the version out in another process: gRPC's own handlers for fork made those crash, in time."""
+    for _ in range(12):
+        client.unload_model("shifted", headers=KEY)
+        client.load_model("shifted", headers=KEY)
+
+
 def test_who_may_load(client: Any, models: Path) -> None:
     for call in (client.load_model, client.unload_model):
         assert code_of(call, "digits") == "UNAUTHENTICATED"

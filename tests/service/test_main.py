@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -257,6 +259,45 @@ def wait_until_busy(server: Server) -> None:
             if b"\ndigits_queue_rows 20000.0" in stream.read(size):
                 return
     raise AssertionError("the big request never ran")
+
+
+def alive(pid: int) -> bool:
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def workers_of(server: Server) -> set[int]:
+    """The processes that serve, as the kernel has them; a dead one that nobody has asked for yet is none."""
+    tasks = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    return {pid for pid in map(int, tasks.read_text().split()) if alive(pid)}
+
+
+def wait_for(true: Callable[[], object], patience_s: float = 30) -> None:
+    deadline = time.monotonic() + patience_s
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes as Linux shows them")
+def test_a_worker_that_dies_is_replaced_and_none_outlives_its_parent(models_dir: Path, tmp_path: Path) -> None:
+    with Server(models_dir, workers=2, feedback_path=tmp_path / "f.sqlite") as server:
+        wait_for(lambda: len(workers_of(server)) == 2)
+        first = workers_of(server)
+        assert server.client.get("/health/ready").status_code == 200
+        os.kill(min(first), signal.SIGKILL)
+        wait_for(lambda: len(workers_of(server) - {min(first)}) == 2)
+        assert server.client.get("/health/ready", headers={"Connection": "close"}).status_code == 200
+        last = workers_of(server)
+        server.process.kill()  # as the kernel does when memory is short
+        server.process.wait()
+        try:
+            wait_for(lambda: not any(map(alive, last)))
+        finally:
+            for pid in last:
+                if alive(pid):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def test_the_line_and_errors_are_json_where_asked(models_dir: Path) -> None:

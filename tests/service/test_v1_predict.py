@@ -152,7 +152,9 @@ def test_versions_and_labels(on_trial: Server, path: str, shift: int) -> None:
     assert classes([[score for _, score in pairs] for pairs in answer["results"]]) == wanted
 
 
-@pytest.mark.parametrize("path", ["/versions/3", "/versions/99", "/versions/0", "/labels/nothing", "/labels/3"])
+@pytest.mark.parametrize(
+    "path", ["/versions/3", "/versions/99", "/versions/0", "/versions/" + "9" * 5000, "/labels/nothing", "/labels/3"]
+)
 def test_a_version_that_does_not_answer_is_404(on_trial: Server, path: str) -> None:
     for call in ("", "/metadata"):
         refused(on_trial.client.get(f"/v1/models/digits{path}{call}"), 404, "1 (stable) and 2 (canary)")
@@ -256,10 +258,11 @@ def test_an_unknown_model_is_404(server: Server, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1", "/v1/", "/v1/models", "/v1/models/digits:explain", "/v1/models/digits/versions/x"]
+    "path", ["/v1", "/v1/", "/v1/models", "/v1/models/digits:explain", "/v1/models/digits/versions/x:predict"]
 )
 def test_nothing_there_is_404(server: Server, path: str) -> None:
     refused(server.client.post(path, json={}), 404)
+    refused(server.client.get(path.replace(":predict", "")), 404)
 
 
 @pytest.mark.parametrize(

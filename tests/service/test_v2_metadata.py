@@ -55,6 +55,14 @@ def test_health(app: FastAPI, path: str) -> None:
     assert found[path.rpartition("/")[2]] is True
 
 
+def test_whoever_is_stopping_is_not_ready(models_dir: Path) -> None:
+    app = create_app(Settings(models_dir=models_dir, feedback_path=models_dir / "f.sqlite"))
+    app.state.drain.leaving = True
+    answer = get(app, "/v2/health/ready")
+    check_error(answer.status, answer.headers, answer.body, 503)
+    assert get(app, "/v2/health/live").status == 200
+
+
 @pytest.mark.parametrize("path", [MODEL, f"{MODEL}/versions/2", f"{MODEL}/versions/stable"])
 def test_a_model(app: FastAPI, path: str) -> None:
     assert good(app, path) == {
@@ -137,8 +145,10 @@ def test_calls_that_there_are_not(app: FastAPI, path: str) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 @pytest.mark.parametrize(
     "path",
-    ["/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/v2/models/stats", MODEL, f"{MODEL}/ready"]
-    + [f"{MODEL}/config", f"{MODEL}/stats", f"{MODEL}/versions/2", f"{MODEL}/versions/2/config"],
+    [
+        *("/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/v2/models/stats"),
+        *(MODEL + rest for rest in ("", "/ready", "/config", "/stats", "/versions/2", "/versions/2/config")),
+    ],
 )
 def test_another_method(app: FastAPI, method: str, path: str) -> None:
     answer = call(app, method, path)
@@ -172,7 +182,7 @@ def test_every_call_is_documented(app: FastAPI) -> None:
 
 @pytest.fixture(scope="module")
 def trying(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
-    """Version 1, which answers one higher, is served; 2, two higher, is a canary for half of all; 3 is only published."""
+    """Version 1, which answers one higher, is served; 2, two higher, is a canary for half of all; 3 is published."""
     root = tmp_path_factory.mktemp("trying")
     for shift in (1, 2, 3):
         publish(root, shift=shift, promote=shift == 1)
@@ -224,6 +234,7 @@ def test_labels_are_of_the_repository(trying: FastAPI) -> None:
     repository = trying.state.engine.repository
     assert repository.labels("digits") == {"stable": 1, "canary": 2}
     assert repository.labels("nothing") == {}
+    assert good(trying, "/models/digits")["labels"] == {"stable": 1, "canary": 2}
 
 
 def test_a_canary_without_the_lecture_s_output_leaves_those_requests_to_the_stable_version(tmp_path: Path) -> None:

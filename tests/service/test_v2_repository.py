@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from fastapi import FastAPI
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from service.app import create_app
+from service.board import Board
 from service.plan import TrialPlan
 from service.registry import Repository
 from service.settings import Settings
-from tests.service.asgi import Answer, call
+from tests.service.asgi import Answer, acall, call
+from tests.service.asgi import until as turn_until
 from tests.service.models import classifier, digits, publish, publish_broken
 from tests.service.server import Server
-from tests.service.v2 import INFER, check_error, classes, document, publish_with_lecture_output, tensor
+from tests.service.v2 import (
+    INFER,
+    LENGTH,
+    check_error,
+    classes,
+    document,
+    over_a_new_connection,
+    publish_with_lecture_output,
+    tensor,
+)
 
 KEY = "open sesame"
 INDEX = "/v2/repository/index"
@@ -30,13 +42,19 @@ LOAD, UNLOAD = "/v2/repository/models/digits/load", "/v2/repository/models/digit
 PATIENCE_S = 60
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("published")
+    publish(root)
+    publish(root, shift=1, promote=False)
+    publish(root, name="other")
+    return root
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(published: Path, tmp_path: Path) -> Path:
     """Version 1 is served; 2, which answers one higher, is published."""
-    publish(tmp_path)
-    publish(tmp_path, shift=1, promote=False)
-    publish(tmp_path, name="other")
-    return tmp_path
+    return Path(shutil.copytree(published, tmp_path / "models"))
 
 
 @pytest.fixture
@@ -125,14 +143,31 @@ def test_an_unloaded_model_answers_no_more_until_it_is_loaded(app: FastAPI) -> N
     assert states(post(app, INDEX))["digits", "1"] == ("READY", "")
 
 
+def test_requests_in_flight_are_answered(app: FastAPI) -> None:
+    async def unload_meanwhile() -> tuple[Answer, int, Answer]:
+        many = digits(*[i % 10 for i in range(20_000)]).tobytes()
+        big = asyncio.ensure_future(acall(app, path=INFER, body=many, headers={LENGTH: "0"}))
+        await turn_until(lambda: app.state.engine.queue.rows)
+        unloaded = await acall(app, path=UNLOAD, headers={"X-Admin-Key": KEY})
+        refused = await acall(app, path=INFER, body=document(tensor(digits(5))))
+        return await big, unloaded.status, refused
+
+    big, unloaded, refused = asyncio.run(unload_meanwhile())
+    assert (unloaded, refused.status) == (200, 503)
+    assert classes(big.body, big.headers) == [i % 10 for i in range(20_000)]
+
+
 def test_looking_at_the_repository_does_not_load_it_again(app: FastAPI, root: Path) -> None:
     assert post(app, UNLOAD).status == 200
-    Repository(root).promote("digits", 2)
+    promoted = post(app, "/models/digits/versions/2/promote")
+    assert promoted.json() == {"name": "digits", "version": None, "current": 2}
     asyncio.run(app.state.watcher.look())
     assert infer(app).status == 503
     assert post(app, LOAD).status == 200
     answer = infer(app)
     assert (answer.json()["model_version"], classes(answer.body, answer.headers)) == ("2", [6])
+    promoted = post(app, "/models/digits/versions/1/promote")
+    assert promoted.json() == {"name": "digits", "version": 1, "current": 1}
 
 
 def test_loading_follows_what_is_promoted(app: FastAPI, root: Path) -> None:
@@ -231,22 +266,38 @@ def workers(root: Path) -> Iterator[Server]:
         yield running
 
 
-def until(server: Server, true: Callable[[httpx.Response], bool], times: int = 40) -> None:
-    """Ask over new connections, which the workers share, until what is wanted holds so many times running."""
-    end, running = time.monotonic() + PATIENCE_S, 0
-    while running < times:
-        assert time.monotonic() < end, "it never came true in all workers"
-        answer = httpx.post(f"{server.url}{INFER}", content=document(tensor(digits(5))), timeout=PATIENCE_S)
-        running = running + 1 if true(answer) else 0
+def all_answer(server: Server, wanted: int) -> None:
+    """Ask over new connections, many at once, until both workers and nobody else answered so for a while."""
+    end = time.monotonic() + PATIENCE_S
+    body = document(tensor(digits(5)))
+
+    def ask(_: int) -> tuple[int, str]:
+        status, headers, _ = over_a_new_connection(server.port, "POST", INFER, body)
+        return status, headers["x-request-id"].split("-")[0]
+
+    with ThreadPoolExecutor(8) as threads:
+        found: set[tuple[int, str]] = set()
+        while {status for status, _ in found} != {wanted} or len(found) < 2:
+            assert time.monotonic() < end, f"not all workers answered {wanted}: {found}"
+            found = set(threads.map(ask, range(32)))
 
 
 def test_all_workers_unload_and_load(workers: Server) -> None:
     headers = {"X-Admin-Key": KEY}
-    until(workers, lambda answer: answer.status_code == 200)
+    all_answer(workers, 200)
     assert workers.client.post(UNLOAD, headers=headers).status_code == 200
-    until(workers, lambda answer: answer.status_code == 503)
+    all_answer(workers, 503)
     assert workers.client.post(LOAD, headers=headers).status_code == 200
-    until(workers, lambda answer: answer.status_code == 200)
+    all_answer(workers, 200)
+
+
+def test_a_worker_that_takes_a_dead_one_s_place_knows_what_is_unloaded(root: Path, tmp_path: Path) -> None:
+    (folder := tmp_path / "run").mkdir()
+    settings = Settings(models_dir=root, feedback_path=root / "f.sqlite", run_dir=folder)
+    Board(folder, dict).unload("digits")
+    app = create_app(settings)
+    assert infer(app).status == 503
+    assert call(app, "GET", "/v2/models/other/ready").status == 200
 
 
 # -- what Triton reads ------------------------------------------------------------------------------------------
@@ -258,7 +309,7 @@ def triton_config(root: Path, name: str = "digits") -> Any:
 
 
 def test_the_folder_is_a_repository_for_triton(root: Path) -> None:
-    """https://docs.nvidia.com/deeplearning/triton-inference-server: <name>/config.pbtxt, <name>/<version>/model.onnx."""
+    """Its documents want <name>/config.pbtxt and <name>/<version>/model.onnx."""
     found = triton_config(root)
     assert (found.name, found.platform, found.backend) == ("digits", "onnxruntime_onnx", "onnxruntime")
     assert found.max_batch_size > 1

@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,17 @@ def check_error(status: int, headers: Mapping[str, str], body: bytes, wanted: in
     assert "\n" not in sentence
     assert says in sentence, sentence
     return sentence
+
+
+def over_a_new_connection(port: int, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
+    """One request, for which any of several workers may take the connection: status, headers and body."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
 
 
 def with_lecture_output(shift: int = 0) -> bytes:

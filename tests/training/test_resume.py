@@ -91,6 +91,19 @@ def test_killed_after_the_last_epoch_it_still_gets_the_best_weights(unfinished: 
     assert_same(unfinished, whole)
 
 
+def test_killed_after_it_stopped_early_it_goes_back_to_the_best(tmp_path: Path, small_config: MakeConfig) -> None:
+    """The best epoch is not the last: its weights have to be in the checkpoint beside those of the last."""
+    options = {"architecture": "ten-way", "epochs": 30, "learning_rate": 0.3, "patience": 1, "augment": False}
+    run = train(small_config(**options), tmp_path, QUIET)
+    assert run.result()["best_epoch"] < run.result()["epochs_run"] < 30
+    shutil.copytree(run.folder, tmp_path / "killed")
+    killed = Run(tmp_path / "killed")
+    (killed.folder / "result.json").unlink()
+    killed.model.unlink()
+    resume(killed, QUIET)
+    assert_same(killed, run)
+
+
 def test_killed_before_the_first_epoch_it_starts_over(unfinished: Run, whole: Run) -> None:
     unfinished.checkpoint.unlink()
     resume(unfinished, QUIET)

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from service.choice import find
 from service.deps import DrainDep, EngineDep
 from service.errors import Unavailable
-from service.routes.v2.schemas import Live, ModelReady, Ready, errors
+from service.routes.v2.schemas import Live, ModelName, ModelReady, ModelVersion, Ready, errors
 
 router = APIRouter()
 
@@ -31,7 +31,7 @@ async def ready(engine: EngineDep, drain: DrainDep) -> dict[str, bool]:
 @router.get(
     "/v2/models/{model}/ready", response_model=ModelReady, summary="Is the model served?", responses=errors(404, 503)
 )
-async def model_ready(engine: EngineDep, model: str) -> dict[str, Any]:
+async def model_ready(engine: EngineDep, model: ModelName) -> dict[str, Any]:
     return {"name": find(engine, model).name, "ready": True}
 
 
@@ -41,5 +41,5 @@ async def model_ready(engine: EngineDep, model: str) -> dict[str, Any]:
     summary="Is the version served?",
     responses=errors(404, 503),
 )
-async def version_ready(engine: EngineDep, model: str, version: str) -> dict[str, Any]:
+async def version_ready(engine: EngineDep, model: ModelName, version: ModelVersion) -> dict[str, Any]:
     return {"name": find(engine, model, version).name, "ready": True}

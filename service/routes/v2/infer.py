@@ -19,7 +19,7 @@ from service.errors import Unavailable
 from service.images import decode_image
 from service.model import CLASSES, LECTURE_OUTPUT, LECTURE_SHAPE, OUTPUT, Pixels, Probabilities
 from service.recent import Recent
-from service.routes.v2.schemas import INFER_OPENAPI, errors
+from service.routes.v2.schemas import INFER_OPENAPI, ModelName, ModelVersion, errors
 from service.settings import Settings
 from service.tensors import Bytes, Floats
 from service.v2.answer import write
@@ -126,11 +126,11 @@ def router(infer: Infer) -> APIRouter:
     """The same handler as documented routes."""
     routes = APIRouter(responses=errors(400, 404, 408, 413, 415, 503))
 
-    async def one(request: Request, model: str) -> Response:
+    async def one(request: Request, model: ModelName) -> Response:
         """The version that is served answers, or a canary its share of requests."""
         return await respond(request, model, "")
 
-    async def version(request: Request, model: str, version: str) -> Response:
+    async def version(request: Request, model: ModelName, version: ModelVersion) -> Response:
         """That number's version answers, or that label's: `stable` is the served one, `canary` the one on trial."""
         return await respond(request, model, version)
 

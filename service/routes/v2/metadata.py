@@ -12,7 +12,7 @@ from service.deps import EngineDep, SettingsDep
 from service.engine import Engine
 from service.model import LECTURE_OUTPUT
 from service.routes.v2.infer import outputs_of
-from service.routes.v2.schemas import ModelMetadata, ServerMetadata, errors
+from service.routes.v2.schemas import ModelMetadata, ModelName, ModelVersion, ServerMetadata, errors
 from service.settings import Settings
 from service.triton import complete, config
 
@@ -31,24 +31,26 @@ async def server() -> dict[str, Any]:
 
 
 @router.get("/v2/models/{model}", response_model=ModelMetadata, summary="A model")
-async def model(engine: EngineDep, model: str) -> dict[str, Any]:
+async def model(engine: EngineDep, model: ModelName) -> dict[str, Any]:
     """Inputs, outputs and the versions that answer. Beside `pixels`, pictures are taken as `image`: see infer."""
     return _metadata(engine, model, "")
 
 
 @router.get("/v2/models/{model}/versions/{version}", response_model=ModelMetadata, summary="A version of a model")
-async def version(engine: EngineDep, model: str, version: str) -> dict[str, Any]:
+async def version(engine: EngineDep, model: ModelName, version: ModelVersion) -> dict[str, Any]:
     return _metadata(engine, model, version)
 
 
 @router.get("/v2/models/{model}/config", summary="A model's configuration")
-async def model_config(engine: EngineDep, settings: SettingsDep, model: str) -> dict[str, Any]:
+async def model_config(engine: EngineDep, settings: SettingsDep, model: ModelName) -> dict[str, Any]:
     """In the form of Triton's model configuration."""
     return _config(engine, settings, model, "")
 
 
 @router.get("/v2/models/{model}/versions/{version}/config", summary="A version's configuration")
-async def version_config(engine: EngineDep, settings: SettingsDep, model: str, version: str) -> dict[str, Any]:
+async def version_config(
+    engine: EngineDep, settings: SettingsDep, model: ModelName, version: ModelVersion
+) -> dict[str, Any]:
     return _config(engine, settings, model, version)
 
 

@@ -12,7 +12,7 @@ from service.choice import answering
 from service.deps import EngineDep, SettingsDep, WatcherDep, admin_only
 from service.engine import Engine
 from service.errors import BadRequest
-from service.routes.v2.schemas import IndexEntry, IndexRequest, errors
+from service.routes.v2.schemas import IndexEntry, IndexRequest, ModelName, errors
 
 router = APIRouter()
 admin = APIRouter(dependencies=[Depends(admin_only)], responses=errors(400, 401, 403, 404, 503))
@@ -50,7 +50,7 @@ async def index(engine: EngineDep, asked: JsonDep) -> list[dict[str, str]]:
 
 
 @admin.post("/v2/repository/models/{model}/load", summary="Serve a model", openapi_extra=_body(PARAMETERS))
-async def load(watcher: WatcherDep, asked: JsonDep, model: str) -> dict[str, Any]:
+async def load(watcher: WatcherDep, asked: JsonDep, model: ModelName) -> dict[str, Any]:
     """Its promoted version, as it is published: with parameters that say otherwise the call is refused."""
     others = sorted(key for key in _parameters(asked) if key == "config" or key.startswith("file:"))
     if others:
@@ -60,8 +60,10 @@ async def load(watcher: WatcherDep, asked: JsonDep, model: str) -> dict[str, Any
 
 
 @admin.post("/v2/repository/models/{model}/unload", summary="Serve a model no more", openapi_extra=_body(PARAMETERS))
-async def unload(watcher: WatcherDep, asked: JsonDep, model: str) -> dict[str, Any]:
-    """Until it is loaded again. Requests in flight are answered; other workers follow within a second."""
+async def unload(watcher: WatcherDep, asked: JsonDep, model: ModelName) -> dict[str, Any]:
+    """Until it is loaded again, or the service starts anew. Requests in flight are answered; other workers follow
+    within a second.
+    """
     _parameters(asked)
     await watcher.unload(model)
     return {}
@@ -83,7 +85,9 @@ def _parsed(body: bytes) -> dict[str, Any]:
 
 
 def _parameters(asked: dict[str, Any]) -> dict[str, Any]:
-    parameters = asked.get("parameters") or {}
+    parameters = asked.get("parameters")
+    if parameters is None:
+        return {}
     if not isinstance(parameters, dict):
         raise BadRequest("parameters must be an object.")
     return parameters

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Path
 from pydantic import BaseModel, Field
+
+ModelName = Annotated[str, Path(description="The model's name, such as digits.")]
+ModelVersion = Annotated[str, Path(description="A version that is served, by number, or `stable` or `canary`.")]
 
 DESCRIPTIONS = {
     400: "Malformed, or values that are wrong; `error` names the tensor",

@@ -11,7 +11,7 @@ from service.board import Board
 from service.choice import answering, find
 from service.deps import BoardDep, EngineDep
 from service.engine import Served
-from service.routes.v2.schemas import ModelStatistics, errors
+from service.routes.v2.schemas import ModelName, ModelStatistics, ModelVersion, errors
 from service.statistics import as_triton
 
 router = APIRouter()
@@ -28,7 +28,7 @@ async def everything(engine: EngineDep, board: BoardDep) -> dict[str, Any]:
     summary="Statistics of a model",
     responses=errors(404, 503),
 )
-async def of_model(engine: EngineDep, board: BoardDep, model: str) -> dict[str, Any]:
+async def of_model(engine: EngineDep, board: BoardDep, model: ModelName) -> dict[str, Any]:
     """Of every version that answers now."""
     return _statistics(board, answering(engine, model).values())
 
@@ -39,7 +39,7 @@ async def of_model(engine: EngineDep, board: BoardDep, model: str) -> dict[str, 
     summary="Statistics of a version",
     responses=errors(404, 503),
 )
-async def of_version(engine: EngineDep, board: BoardDep, model: str, version: str) -> dict[str, Any]:
+async def of_version(engine: EngineDep, board: BoardDep, model: ModelName, version: ModelVersion) -> dict[str, Any]:
     return _statistics(board, [find(engine, model, version)])
 
 
