@@ -64,3 +64,9 @@ class Settings(BaseSettings):
         if grace_s <= others.data.get("drain_s", 0):
             raise ValueError("it must be longer than DIGITS_DRAIN_S, or nothing could finish")
         return grace_s
+
+    @field_validator("admin_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, key: object) -> object:
+        """DIGITS_ADMIN_KEY= in a compose file means no key, and not the key of no characters."""
+        return key or None

@@ -13,7 +13,9 @@ from service.errors import Conflict, ModelBroken
 from service.routes.models import Name, Version
 from service.schemas import Promoted, problem_responses
 
-router = APIRouter(tags=["models"], dependencies=[Depends(admin_only)], responses=problem_responses(401, 403, 404, 409))
+router = APIRouter(
+    tags=["models"], dependencies=[Depends(admin_only)], responses=problem_responses(401, 403, 404, 409, 422)
+)
 
 
 @router.post("/models/{name}/versions/{version}/promote", response_model=Promoted, summary="Serve this version")

@@ -39,7 +39,7 @@ async def models(engine: EngineDep) -> dict[str, Any]:
     "/models/{name}",
     response_model=ModelDetail,
     summary="One model and its versions",
-    responses={**TABLE, **problem_responses(404)},
+    responses={**TABLE, **problem_responses(404, 422)},
 )
 async def one(engine: EngineDep, board: BoardDep, name: Name, text: WantsText) -> Response | dict[str, Any]:
     """Which version is live here, which is promoted, and all that are published."""
@@ -55,7 +55,7 @@ async def one(engine: EngineDep, board: BoardDep, name: Name, text: WantsText) -
     "/models/{name}/versions/{version}",
     response_model=ModelCard,
     summary="The card of one version",
-    responses={**TABLE, **problem_responses(404)},
+    responses={**TABLE, **problem_responses(404, 422)},
 )
 async def version(engine: EngineDep, name: Name, version: Version, text: WantsText) -> Response:
     """What was trained, on what, how, and how good it is. With `Accept: text/plain`, the lecture's table."""

@@ -18,7 +18,7 @@ from service.bodies.pixels import Pixels
 from service.body import read_body, until_gone
 from service.engine import Engine, Served
 from service.errors import BadRequest, UnsupportedMediaType
-from service.images import decode_image
+from service.images import decode_image, is_small
 from service.model import Probabilities
 from service.recent import Recent
 from service.schemas import PREDICT_OPENAPI, Predictions, problem_responses
@@ -78,9 +78,10 @@ class Predict:
         raise UnsupportedMediaType(f"{shown} is not read here; send {ACCEPTED}.{ADVICE.get(media_type, '')}")
 
     async def _picture(self, data: bytes) -> Pixels:
-        if len(data) > BIG_BYTES:  # Pillow lets other threads run while it decodes and scales
-            return await asyncio.to_thread(decode_image, data, self._settings.max_image_pixels)
-        return decode_image(data, self._settings.max_image_pixels)
+        if is_small(data):
+            return decode_image(data, self._settings.max_image_pixels)
+        # Pillow lets other threads run while it decodes and scales
+        return await asyncio.to_thread(decode_image, data, self._settings.max_image_pixels)
 
     async def _files(self, body: bytes, headers: Headers) -> Pixels:
         pictures = await files_of(body, headers, self._settings.max_files)

@@ -34,12 +34,12 @@ def running(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.mark.parametrize("mode", GenerationMode, ids=lambda mode: mode.value)
 def test_v2(running: Server, mode: GenerationMode) -> None:
-    fuzz(running, schemathesis.openapi.from_path(Path(__file__).parent / "v2.yaml"), mode, 40)
+    fuzz(running, schemathesis.openapi.from_path(Path(__file__).parent / "v2.yaml"), mode, 30)
 
 
 @pytest.mark.parametrize("mode", GenerationMode, ids=lambda mode: mode.value)
 def test_ours(running: Server, mode: GenerationMode) -> None:
-    fuzz(running, schemathesis.openapi.from_dict(running.client.get("/openapi.json").json()), mode, 10)
+    fuzz(running, schemathesis.openapi.from_dict(running.client.get("/openapi.json").json()), mode, 8)
 
 
 def fuzz(running: Server, schema: Any, mode: GenerationMode, examples: int) -> None:
