@@ -9,6 +9,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -66,6 +68,7 @@ def _fitted(settings: Settings) -> Settings:
 
 def _bind(host: str, port: int) -> socket.socket:
     """Take the address before anything slow. Raises DigitsError where it is in use or not ours to take."""
+    listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
@@ -73,6 +76,8 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(2048)
     except (OSError, UnicodeError) as error:
+        if listener:
+            listener.close()
         why = getattr(error, "strerror", "no such host")
         raise DigitsError(
             f"{host}:{port} cannot be listened on ({why}). Stop what listens there, or set DIGITS_PORT."
@@ -81,7 +86,8 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
-    address = f"http://{settings.host}:{listener.getsockname()[1]}"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"http://{host}:{listener.getsockname()[1]}"
     if settings.workers == 1:
         app = create_app(settings)
         _calm_collector()
@@ -123,11 +129,19 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
 
 def worker() -> FastAPI:
     """The application of one worker process, with settings from the environment."""
+    threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
     os.setpgid(0, 0)  # a terminal's Ctrl-C is for the parent, which hands it on: twice would cut requests short
     logs.set_up(Settings())
     app = create_app()
     _calm_collector()
     return _in_loop(app)
+
+
+def _end_with_parent(parent: int) -> None:
+    """A parent that is killed cannot tell its workers: they would hold the port for ever."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _in_loop(app: FastAPI) -> FastAPI:
