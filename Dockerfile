@@ -10,17 +10,27 @@
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 ARG CUDA_IMAGE=nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04
 
+# -- which wheels each image needs: another line of pyproject.toml does not make them anew ------------------------------
+FROM ${PYTHON_IMAGE} AS requirements
+WORKDIR /build
+COPY pyproject.toml constraints.txt deploy/image/requirements.py ./
+# onnxruntime-gpu comes out later than onnxruntime, so it is not pinned; tensorflow-cpu has no CUDA: a third of the size
+RUN python3 requirements.py grpc > service.txt \
+    && sed 's/^onnxruntime\b/onnxruntime-gpu/' service.txt > service-gpu.txt \
+    && python3 requirements.py training | sed 's/^tensorflow\b/tensorflow-cpu/' > training.txt \
+    && sed 's/^tensorflow==/tensorflow-cpu==/' constraints.txt > pins.txt
+
 # -- what the service needs: made where there is pip, taken over without it --------------------------------------------
 FROM ${PYTHON_IMAGE} AS wheels
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends binutils
 WORKDIR /build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-COPY pyproject.toml constraints.txt deploy/image/requirements.py deploy/image/slim.py ./
+COPY --from=requirements /build/service.txt /build/pins.txt ./
 RUN python3 -m venv --without-pip /opt/venv \
-    && python3 requirements.py grpc > requirements.txt \
     && python3 -m pip --python /opt/venv/bin/python install \
-        --only-binary :all: --no-compile -c constraints.txt -r requirements.txt \
-    && python3 slim.py /opt/venv \
+        --only-binary :all: --no-compile -c pins.txt -r service.txt
+COPY deploy/image/slim.py ./
+RUN python3 slim.py /opt/venv \
     && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
 # -- our own files, compiled: the root file system will be read-only ---------------------------------------------------
@@ -77,15 +87,10 @@ LABEL org.opencontainers.image.title="Digit Recognizer: training" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="${PYTHON_IMAGE}"
-WORKDIR /build
-COPY pyproject.toml constraints.txt deploy/image/requirements.py ./
-# The wheels without CUDA, a third of the size: tensorflow-cpu in place of tensorflow, of the same version
-RUN python3 requirements.py training | sed 's/^tensorflow\b/tensorflow-cpu/' > requirements.txt \
-    && sed 's/^tensorflow==/tensorflow-cpu==/' constraints.txt > pins.txt \
-    && python3 -m venv --without-pip /opt/venv \
+COPY --from=requirements /build/training.txt /build/pins.txt /build/
+RUN python3 -m venv --without-pip /opt/venv \
     && python3 -m pip --python /opt/venv/bin/python --disable-pip-version-check install \
-        --only-binary :all: --no-cache-dir --no-compile -c pins.txt -r requirements.txt \
-    && rm -r /build/*
+        --only-binary :all: --no-cache-dir --no-compile -c /build/pins.txt -r /build/training.txt
 # The caches of Keras and Matplotlib go to HOME: the root file system is read-only
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
@@ -115,15 +120,13 @@ RUN apt-get update -q \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends python3 python3-pip python3-venv \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-COPY pyproject.toml constraints.txt deploy/image/requirements.py deploy/image/slim.py ./
-# onnxruntime-gpu comes out later than onnxruntime: the newest that satisfies pyproject.toml
-RUN python3 requirements.py grpc | sed 's/^onnxruntime\b/onnxruntime-gpu/' > requirements.txt \
-    && python3 -m venv --without-pip /opt/venv \
+COPY --from=requirements /build/service-gpu.txt /build/pins.txt ./
+COPY deploy/image/slim.py ./
+RUN python3 -m venv --without-pip /opt/venv \
     && python3 -m pip --python /opt/venv/bin/python --disable-pip-version-check install \
-        --only-binary :all: --no-cache-dir --no-compile -c constraints.txt -r requirements.txt \
+        --only-binary :all: --no-cache-dir --no-compile -c pins.txt -r service-gpu.txt \
     && python3 slim.py /opt/venv \
-    && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib \
-    && rm -r /build/*
+    && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \

@@ -35,6 +35,7 @@ class Trial:
         self.candidate = candidate
         self._requests = self._errors = self._compared = self._disagreed = self._dropped = 0
         self._waiting = 0
+        self._closed = False
         self._aside = ThreadPoolExecutor(1, "trial", initializer=give_way)
 
     def falls_to_candidate(self, request_id: bytes) -> bool:
@@ -75,10 +76,13 @@ class Trial:
         }
 
     def close(self) -> None:
+        self._closed = True
         self._aside.shutdown(wait=False, cancel_futures=True)
         self.candidate.close()
 
     def _compare(self, other: Model, pixels: Pixels, probabilities: Probabilities) -> None:
+        if self._closed:  # a request that began before the trial ended
+            return
         if self._waiting >= MOST_WAITING:
             self._dropped += 1
             return

@@ -35,9 +35,7 @@ def from_json(body: bytes, max_instances: int) -> Iterator[Pixels]:
 def _instances(body: bytes) -> list[Any]:
     if len(body) > PIECE_BYTES and sum(map(body.count, (b"[", b"{", b'"'))) > 100 + len(body) // 40:
         # digits have a bracket for every 52 bytes or more; anything denser would take up fifty times its size
-        raise InvalidValue(
-            f"The JSON holds thousands of tiny lists, objects or texts, not digits. {ADVICE}", "instances"
-        )
+        raise BadRequest(f"The JSON holds thousands of tiny lists, objects or texts, not digits. {ADVICE}")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
