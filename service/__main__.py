@@ -142,6 +142,8 @@ def _end_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(3)  # for what is in flight
+    os._exit(1)
 
 
 def _in_loop(app: FastAPI) -> FastAPI:
