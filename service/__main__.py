@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from multiprocessing import parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -129,7 +130,7 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
 
 def worker() -> FastAPI:
     """The application of one worker process, with settings from the environment."""
-    threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.setpgid(0, 0)  # a terminal's Ctrl-C is for the parent, which hands it on: twice would cut requests short
     logs.set_up(Settings())
     app = create_app()
@@ -137,9 +138,10 @@ def worker() -> FastAPI:
     return _in_loop(app)
 
 
-def _end_with_parent(parent: int) -> None:
+def _end_with_parent() -> None:
     """A parent that is killed cannot tell its workers: they would hold the port for ever."""
-    while os.getppid() == parent:
+    parent = parent_process()
+    while parent and os.getppid() == parent.pid:
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(3)  # for what is in flight
