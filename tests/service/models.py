@@ -149,6 +149,26 @@ def publish_broken(root: Path, data: bytes, name: str = "digits", **card: Any) -
     return version
 
 
+def fails_when_run() -> bytes:
+    """A classifier that loads, and answers one digit, but fails with two: its shapes are only known as it runs."""
+    model = onnx.load_from_string(classifier())
+    constants = {"zero": np.float32([0]), "one": np.float32([1]), "rest": np.int64([-1]), "one_axis": np.int64([1])}
+    del model.graph.initializer[1]  # "flat"
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(v), k) for k, v in constants.items())
+    steps = [
+        helper.make_node("ReduceMax", ["floats"], ["brightest"]),
+        helper.make_node("Reshape", ["brightest", "one_axis"], ["brightest_1"]),
+        helper.make_node("Mul", ["brightest_1", "zero"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "one"], ["single"]),
+        helper.make_node("Cast", ["single"], ["rows_wanted"], to=TensorProto.INT64),
+        helper.make_node("Concat", ["rows_wanted", "rest"], ["flat"], axis=0),
+    ]
+    for place, step in enumerate(steps, 1):
+        model.graph.node.insert(place, step)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
 BROKEN = {
     "empty": b"",
     "text": b"This is no model.",
@@ -171,5 +191,6 @@ BROKEN = {
     "logits": classifier(softmax=False),
     "NaN": classifier(scale=np.nan),
     "infinity": classifier(scale=np.inf, softmax=False),
-    "fails with more than one digit": classifier(rows=1),
+    "answers one digit, whatever comes": classifier(rows=1),
+    "fails with two digits": fails_when_run(),
 }

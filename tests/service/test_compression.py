@@ -150,6 +150,13 @@ def test_an_unknown_compression_is_refused_before_the_body(strict_app: FastAPI) 
         assert answer.headers["accept-encoding"] == "gzip, deflate"
 
 
+def test_a_body_compressed_twice_is_refused_however_that_is_said(server: Server) -> None:
+    twice = gzip.compress(gzip.compress(digits(3).tobytes()))
+    headers = [("Content-Type", OCTETS), ("Content-Encoding", "gzip"), ("Content-Encoding", "gzip")]
+    answer = server.client.post("/predict", content=twice, headers=headers)
+    check_problem(answer.status_code, answer.headers, answer.content, 415, says="gzip")
+
+
 def test_other_requests_pass_while_a_big_body_is_unpacked(app: FastAPI) -> None:
     """Unpacking runs aside: the event loop turns meanwhile."""
 

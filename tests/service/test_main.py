@@ -61,7 +61,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "wrong input shape": (broken("input of 32x32"), "pixels"),
     "wrong input type": (broken("input of floats"), "pixels"),
     "wrong output": (broken("output of another name"), "probabilities"),
-    "fails when run": (broken("fails with more than one digit"), "."),
+    "fails when run": (broken("fails with two digits"), "."),
     "NaN": (broken("NaN"), "finite"),
     "another model's self-test": (
         lambda root: publish_broken(root, classifier(1), **card_for(classifier(2))),

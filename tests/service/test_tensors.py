@@ -246,5 +246,10 @@ def test_classification_takes_whatever_lies_behind_the_first_axis_as_one_row() -
     assert tensors.classification(cells, 2, []) == [["99.000000:99", "98.000000:98"]]
 
 
+def test_of_many_equals_the_first_come_first() -> None:
+    [found] = tensors.classification(np.zeros((1, 10, 10, 1), np.float32), 100, [])
+    assert [text.split(":")[1] for text in found] == [str(i) for i in range(100)]
+
+
 def test_a_bytes_tensor_counts_bytes_and_not_characters() -> None:
     assert tensors.as_bytes_tensor(["a", "", "é"]) == b"\1\0\0\0a\0\0\0\0\2\0\0\0\xc3\xa9"

@@ -213,11 +213,22 @@ def test_several_workers_add_up(workers: list[list[tuple[int, int]]]) -> None:
             for statistics in (worker, alone):
                 statistics.executed("digits 12", Execution(rows, requests, 5, 7, 11, 13))
                 statistics.failed("digits 1", 0)
+                statistics.executed("digits 1", Execution(rows, requests, 5, 7, 11, 13))
     one = as_triton("digits", 12, [alone.snapshot()])
     many = as_triton("digits", 12, [json.loads(json.dumps(worker.snapshot())) for worker in together])
     assert one == many
     assert one["inference_stats"]["fail"]["count"] == 0  # those are another version's
     assert one["execution_count"] == sum(map(len, workers))
+    assert as_triton("digits", 1, [alone.snapshot()])["execution_count"] == sum(map(len, workers))
+
+
+def test_the_last_inference_is_the_last_of_all_workers() -> None:
+    idle, busy = Statistics(), Statistics()
+    idle.failed("digits 1", 0)
+    busy.answered("digits 1", 0)
+    both = [busy.snapshot(), idle.snapshot()]
+    assert as_triton("digits", 1, both)["last_inference"] == as_triton("digits", 1, [busy.snapshot()])["last_inference"]
+    assert as_triton("digits", 1, both)["last_inference"] > 0
 
 
 def test_statistics_of_several_workers_over_their_sockets(tmp_path: Path) -> None:
