@@ -74,10 +74,10 @@ class Server:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
-    def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """End it; return its exit code and all that it wrote to stderr."""
+    def stop(self, with_signal: signal.Signals | None = signal.SIGTERM) -> tuple[int, str]:
+        """End it (None: it was told already); return its exit code and all that it wrote to stderr."""
         self.client.close()
-        if self.process.poll() is None:
+        if with_signal and self.process.poll() is None:
             self.process.send_signal(with_signal)
         try:
             self.process.wait(PATIENCE_S)
