@@ -344,7 +344,8 @@ def _placed(drawn: Floats) -> Pixels:
     digit = np.zeros((SIDE, SIDE), np.uint8)
     place = []
     for length, profile in zip(drawn.shape, (drawn.sum(1), drawn.sum(0)), strict=True):
-        start = round(14 - float(profile @ np.arange(length) / profile.sum()))
-        place.append(slice(max(0, min(start, SIDE - length)), max(0, min(start, SIDE - length)) + length))
+        wanted = round(14 - float(profile @ np.arange(length) / profile.sum()))
+        start = min(max(0, wanted), SIDE - length)  # a heavy end must not push the other one out
+        place.append(slice(start, start + length))
     digit[tuple(place)] = np.rint(drawn * 255)
     return digit

@@ -234,6 +234,14 @@ def test_centred_by_mass_and_never_cut_off(shape: tuple[int, int], corners: list
     assert abs(x - 14) <= 1 or not all(free[2:])
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_a_heavy_end_does_not_push_the_other_one_out(turns: int) -> None:
+    anvil = np.rot90(drawn((200, 200), (20, 96, 180, 104), (165, 20, 180, 180)), turns)
+    digit = decode_image(file(on_paper(anvil)))
+    assert extent(digit) == (20, 20)
+    assert np.any([digit[0].any(), digit[-1].any(), digit[:, 0].any(), digit[:, -1].any()])
+
+
 @pytest.mark.parametrize(("height", "width"), [(200, 100), (100, 200), (200, 20), (50, 200), (120, 120), (7, 3)])
 def test_the_aspect_is_kept(height: int, width: int) -> None:
     page = on_paper(drawn((height + 80, width + 300), (30, 250, 30 + height, 250 + width)))
