@@ -25,6 +25,14 @@ lint: $(VENV)/.training  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.PHONY: compose-test
+compose-test: $(VENV)/.training  ## build the images and try them on a real Docker Engine, if one answers
+	@PYTHON=$(BIN)/python tests/compose/run $(ARGS)
+
+.PHONY: ray-test
+ray-test: $(BIN)/python  ## start the Ray Serve application and call it (Ray gets an environment of its own)
+	@PYTHON=$(PYTHON) tests/ray/run $(ARGS)
+
 .PHONY: train
 train: $(VENV)/.training  ## train, export, evaluate, publish, promote if not worse (ARGS="--data PATH")
 	$(BIN)/python -m training retrain $(ARGS)

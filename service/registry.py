@@ -310,6 +310,9 @@ class Repository:
 
     def _place(self, folder: Path, version: int, files: dict[str, bytes]) -> None:
         """Write beside, flush to disk, rename into place: a reader sees the whole version or none."""
+        for left in listing(folder):  # whoever left it was killed: we hold the lock
+            if left.startswith((".publishing-", ".removing-")):
+                shutil.rmtree(folder / left, ignore_errors=True)
         beside = folder / f".publishing-{version}-{secrets.token_hex(4)}"
         beside.mkdir()
         try:

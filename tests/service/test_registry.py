@@ -387,6 +387,7 @@ def test_a_publisher_killed_at_any_flush_leaves_a_whole_version_or_none(reposito
     for version in repository.versions("digits"):
         assert repository.model_bytes("digits", version) == b"onnx %d" % version
     assert publish(repository) == (3 if last == 4 else 2)
+    assert not [entry for entry in os.listdir(repository.root / "digits") if "publishing" in entry]  # swept up
 
 
 @pytest.mark.parametrize("last", [1, 2, 3, 4])
