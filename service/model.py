@@ -126,7 +126,8 @@ class Model:
         try:
             return self.predict(pixels)
         except Exception as error:  # ONNX Runtime checks some shapes only when it runs
-            raise ModelBroken(f"The model fails on {len(pixels)} digits; was it exported with a free batch axis?") from error
+            what = f"The model fails on {len(pixels)} digits; was it exported with a free batch axis?"
+            raise ModelBroken(what) from error
 
 
 def choose_provider(wanted: str, data: bytes) -> str:
