@@ -180,7 +180,8 @@ class Engine:
         key, statistics = f"{name} {version}", self._meter.statistics
 
         def batcher(predict: Run) -> Batcher:
-            return Batcher(self._counted(key, predict), self.queue, ran=lambda run: statistics.executed(key, run))
+            counted, rows = self._counted(key, predict), model.batch_rows
+            return Batcher(counted, self.queue, rows, rows, ran=lambda run: statistics.executed(key, run))
 
         predict, predict_all = cast(Run, model.predict), cast(Run, model.predict_all)
         return Served(name, version, card, model, batcher(predict), batcher(predict_all), statistics)

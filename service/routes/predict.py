@@ -101,11 +101,12 @@ async def _joined(pieces: Iterator[Pixels], size: int) -> Pixels:
 def as_json(served: Served, probabilities: Probabilities) -> bytes:
     """The documented answer: model, and digit, confidence and probabilities for each row."""
     digits = probabilities.argmax(axis=1).tolist()
-    predictions = [
+    predictions = [  # as float32: a third shorter than the same numbers as Python's floats
         {"digit": digit, "confidence": row[digit], "probabilities": row}
-        for digit, row in zip(digits, probabilities.tolist(), strict=True)
+        for digit, row in zip(digits, probabilities, strict=True)
     ]
-    return orjson.dumps({"model": {"name": served.name, "version": served.version}, "predictions": predictions})
+    answer = {"model": {"name": served.name, "version": served.version}, "predictions": predictions}
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def as_csv(probabilities: Probabilities) -> bytes:

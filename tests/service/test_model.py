@@ -73,6 +73,15 @@ def test_predict_takes_what_may_not_be_written_to() -> None:
     assert Model.load(classifier()).predict(pixels).argmax(axis=1).tolist() == [4, 5]
 
 
+@pytest.mark.parametrize("count", [1, 3, 200])
+def test_bound_inputs_and_outputs_as_on_a_gpu(count: int) -> None:
+    """The way that CUDA takes, on the CPU: ONNX Runtime's binding is the same for both."""
+    model, pixels = Model.load(classifier(shift=2)), digits(*range(10)).repeat(20, axis=0)[:count]
+    for form in (pixels, np.frombuffer(pixels.tobytes(), np.uint8).reshape(-1, 28, 28), np.asfortranarray(pixels)):
+        (found,) = model._run_bound(["probabilities"], form)
+        assert np.array_equal(found, model.predict(form))
+
+
 def test_many_threads_at_once() -> None:
     model = Model.load(classifier())
 
