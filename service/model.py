@@ -121,8 +121,7 @@ class Model:
             raise ModelBroken("The model does not reproduce the self-test stored in its card; publish it again.")
 
     def _run_plain(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
-        found = self._session.run(wanted, {INPUT: pixels.reshape(-1, *INPUT_SHAPE)})
-        return found  # type: ignore[no-any-return]
+        return self._session.run(wanted, {INPUT: pixels.reshape(-1, *INPUT_SHAPE)})  # type: ignore[no-any-return]
 
     def _run_bound(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
         """For CUDA: the pixels, a byte each, go to the GPU in one copy, and outputs come back when all are done."""
