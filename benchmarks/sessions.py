@@ -1,6 +1,6 @@
 """What each choice of service/model.py is worth: ONNX Runtime's options, one changed at a time, on one core.
 
-    python -m benchmarks sessions [--rounds 5]
+    python -m benchmarks.sessions [--rounds 5]      (in .venv)
 
 Every variant runs in a process of its own, in turns, on the server's core; the table has medians over the rounds.
 Run by the service's own Python, so that the library is the same.

@@ -1,0 +1,80 @@
+"""What do metrics and logs cost? The service as it is, without any, and with a line for every request, in turns.
+
+python -m benchmarks observability [--rounds 5] [--seconds 4]
+One digit as JSON and as raw bytes, 64 connections. Exit 1 where the service as it is reaches less than 95 % of what it
+reaches without metrics and logs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import replace
+from statistics import median
+
+from benchmarks import contenders
+from benchmarks.arena import Arena, opened, parser
+from benchmarks.entrant import Entrant
+from benchmarks.workloads import BY_KEY
+
+FLOOR = 0.95
+US = contenders.US
+WITHOUT = replace(
+    US, key="without", label="without metrics and logs", command=("{python}", "{root}/benchmarks/unobserved.py")
+)
+EVERY = replace(
+    US, key="every", label="with a line for every request", variables={**US.variables, "DIGITS_ACCESS_LOG": "1"}
+)
+Rates = dict[tuple[str, str], list[float]]
+
+
+def main() -> None:
+    asked = parser("python -m benchmarks observability", "What metrics and logs cost.")
+    asked.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    asked.add_argument("--seconds", type=float, default=4, help="seconds a measurement (4)")
+    options = asked.parse_args()
+    with opened(options) as arena:
+        rates = measure(arena, options.rounds, options.seconds)
+    sys.exit(report(rates))
+
+
+def measure(arena: Arena, rounds: int, seconds: float) -> Rates:
+    """Requests a second: (contender, workload) -> one number a round."""
+    rates: Rates = defaultdict(list)
+    with ExitStack() as stack:
+        field = []
+        for contender in (US, WITHOUT, EVERY):
+            field.append(Entrant(contender, arena))
+            stack.callback(field[-1].end)
+            field[-1].pause()
+        for number in range(rounds):
+            for key in ("json", "raw"):
+                for entrant in field:
+                    entrant.resume()
+                    entrant.measure(BY_KEY[key], 64, 1, number)
+                    found = entrant.measure(BY_KEY[key], 64, seconds, number)
+                    entrant.pause()
+                    if not found.valid:
+                        sys.exit(f"{entrant.contender.label}: {found.errors}")
+                    rates[entrant.contender.key, key].append(found.requests_per_second)
+    return rates
+
+
+def report(rates: Rates) -> int:
+    """Print the table; 0 where the floor is held."""
+    print("| | JSON req/s | of without | raw req/s | of without |\n| --- | ---: | ---: | ---: | ---: |")
+    held = True
+    for contender in (WITHOUT, US, EVERY):
+        cells = []
+        for key in ("json", "raw"):
+            ours, theirs = rates[contender.key, key], rates["without", key]
+            share = median(a / b for a, b in zip(ours, theirs, strict=True))
+            cells += [f"{median(ours):,.0f}", f"{share:.3f}"]
+            held &= contender is not US or share >= FLOOR
+        print(f"| {contender.label} | {' | '.join(cells)} |")
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    main()
