@@ -41,6 +41,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, base_image: str) -> Path:
     (folder / "runs").mkdir()
     settings = {
         "COMPOSE_PROJECT_NAME": "digits-trial",
+        "BUILD_NETWORK": "host",
         "IMAGE": "digits-trial",
         "TRAINING_IMAGE": "digits-trial-training",
         "HAPROXY_IMAGE": "digits-trial-haproxy",
@@ -56,13 +57,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, base_image: str) -> Path:
 @pytest.fixture(scope="session")
 def image(checkout: Path) -> str:
     """The service image, as `docker compose build` makes it."""
-    Project(checkout).compose("-f", "tests/compose/trial.yml", "build", "service")
+    Project(checkout).compose("build", "service")
     return "digits-trial"
 
 
 @pytest.fixture(scope="session")
 def training_image(checkout: Path, image: str) -> str:
-    Project(checkout).compose("-f", "tests/compose/trial.yml", "--profile", "training", "build", "training")
+    Project(checkout).compose("--profile", "training", "build", "training")
     return "digits-trial-training"
 
 

@@ -92,8 +92,7 @@ class Project:
         self.settings = dict(line.split("=", 1) for line in lines)
 
     def compose(self, *arguments: str, timeout_s: float = 1800) -> str:
-        files = ["-f", "docker-compose.yml", "-f", "docker-compose.override.yml"] if "-f" in arguments else []
-        return run(*COMPOSE, *files, *arguments, cwd=self.folder, timeout_s=timeout_s)
+        return run(*COMPOSE, *arguments, cwd=self.folder, timeout_s=timeout_s)
 
     def up(self, *services: str, profile: str = "") -> None:
         """Start, and wait until every container with a health check is healthy."""
