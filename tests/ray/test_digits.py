@@ -23,8 +23,6 @@ ROOT = Path(__file__).parents[2]
 SEVEN = (ROOT / "docs/seven.png").read_bytes()
 PNG = {"Content-Type": "image/png"}
 
-pytestmark = pytest.mark.filterwarnings("default")  # Ray's own
-
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
