@@ -58,7 +58,7 @@ class Batcher:
     """
 
     def __init__(
-        self, run: Run, queue: Queue, inline_rows: int = 32, piece_rows: int = 32, ran: Ran | None = None
+        self, run: Run, queue: Queue, inline_rows: int = 32, piece_rows: int = 64, ran: Ran | None = None
     ) -> None:
         self._run = run
         self._queue = queue
