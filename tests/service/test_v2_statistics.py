@@ -96,16 +96,16 @@ def test_requests_digits_and_runs(app: FastAPI) -> None:
 def test_requests_that_come_together_share_a_run(app: FastAPI) -> None:
     async def together() -> None:
         body, headers = binary(digits(1, 2))
-        await asyncio.gather(*(acall(app, path=INFER, body=body, headers=headers) for _ in range(32)))
+        await asyncio.gather(*(acall(app, path=INFER, body=body, headers=headers) for _ in range(16)))
 
     asyncio.run(together())
     found = stats(app)
-    assert found["inference_stats"]["success"]["count"] == 32
-    assert (found["inference_count"], found["execution_count"]) == (64, 1)
+    assert found["inference_stats"]["success"]["count"] == 16
+    assert (found["inference_count"], found["execution_count"]) == (32, 1)
     [batch] = found["batch_stats"]
-    assert batch["batch_size"] == 64
-    # the run was waited for by each of the 32
-    assert found["inference_stats"]["compute_infer"]["ns"] == 32 * batch["compute_infer"]["ns"]
+    assert batch["batch_size"] == 32
+    # the run was waited for by each of the 16
+    assert found["inference_stats"]["compute_infer"]["ns"] == 16 * batch["compute_infer"]["ns"]
 
 
 def test_a_big_request_runs_in_pieces(app: FastAPI) -> None:
