@@ -24,7 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from service.errors import DigitsError, InvalidValue, ModelBroken, NoSuchModel
+from service.errors import Conflict, DigitsError, InvalidValue, ModelBroken, NoSuchModel
 from service.files import flush, listing, replace, write
 from service.plan import TrialPlan
 from service.triton import CONFIG_FILE, LABELS_FILE, as_pbtxt, config
@@ -328,7 +328,14 @@ class Repository:
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:
         """One writer at a time for each model; readers never wait. The kernel drops it if the holder dies."""
-        with open(self.root / name / ".lock", "w") as lock:
+        try:
+            lock = open(self.root / name / ".lock", "w")  # noqa: SIM115 - closed below; this is about opening alone
+        except OSError as error:
+            raise Conflict(
+                f"The folder of {name} cannot be written to here ({error.strerror}): make it writable for this user, "
+                "or change it from where it is: python -m training promote."
+            ) from None
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

@@ -37,6 +37,7 @@ class Watcher:
         self._repository = engine.repository
         self._busy = asyncio.Lock()
         self._refused: dict[tuple[str, int], Signature] = {}
+        self._over: set[str] = set()  # trials that this process ended, though it may not write so
 
     async def run(self) -> None:
         """Look until cancelled. Nothing that is found in the repository ends this."""
@@ -132,6 +133,8 @@ class Watcher:
 
     async def _follow_trial(self, name: str) -> None:
         plan = self._repository.trial(name) if name in self._engine.names() else None
+        if plan and plan.id in self._over:
+            plan = None
         running = self._engine.trial(name)
         if running and (plan is None or plan.id != running.plan.id):
             self._engine.swap_trial(name, None)
@@ -163,8 +166,10 @@ class Watcher:
     def _end(self, name: str, plan: TrialPlan, verdict: str) -> None:
         try:
             self._repository.end_trial(name, plan, verdict)
-        except OSError:
-            log.warning("The trial of %s is over (%s), but the repository is read-only", name, verdict)
+        except (OSError, Conflict):
+            log.warning("The trial of %s is over (%s), and cannot be ended: the repository is read-only", name, verdict)
+            self._over.add(plan.id)
+            self._engine.swap_trial(name, None)
             return
         self._engine.swap_trial(name, None)
         log.info("The trial of %s version %s is over: %s", name, plan.version, verdict)

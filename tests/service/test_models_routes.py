@@ -220,3 +220,15 @@ def test_a_long_and_foreign_card_comes_through(root: Path) -> None:
     )
     card = ok(get(made(root), "/models/digits/versions/3"))
     assert {key: card[key] for key in more} == more
+
+
+@pytest.mark.parametrize("path", ["/models/digits/versions/2/promote", "/models/digits/rollback"])
+def test_a_repository_that_cannot_be_written_is_said_to_be(root: Path, path: str) -> None:
+    settings = Settings(models_dir=root, feedback_path=root.parent / "f.sqlite", admin_key="k")  # type: ignore[arg-type]
+    app = create_app(settings)
+    (root / "digits/.lock").unlink()
+    (root / "digits/.lock").mkdir()  # what root cannot open for writing either
+    answer = call(app, "POST", path, headers={"Authorization": "Bearer k"})
+    check_problem(answer.status, answer.headers, answer.body, (409,))
+    assert b"cannot be written to" in answer.body
+    assert str(root).encode() not in answer.body

@@ -151,3 +151,23 @@ def test_a_broken_candidate_ends_its_trial_and_harms_nobody(tmp_path: Path) -> N
         assert ended["trial"] is None
         assert "SHA-256" in ended["last_trial"]["verdict"]
         assert ask(server, "any", 3)["model"]["version"] == 1
+
+
+def test_a_trial_that_cannot_be_ended_on_disk_is_over_all_the_same(tmp_path: Path) -> None:
+    """The service may not write the repository (here: its lock is no file); it says so once, and stops the canary."""
+    publish(tmp_path)
+    publish(tmp_path, shift=1, promote=False)
+    with Server(tmp_path) as server:
+        Repository(tmp_path).start_trial("digits", TrialPlan(2, percent=100, min_digits=20))
+        (tmp_path / "digits/.lock").unlink()
+        (tmp_path / "digits/.lock").mkdir()
+        deadline = time.monotonic() + PATIENCE_S
+        for version in (1, 2):  # until the canary answers, and until it does no more
+            while ask(server, "any", 3)["model"]["version"] == version:
+                assert time.monotonic() < deadline
+        looks = time.monotonic() + 1.5  # three more looks at the repository
+        while time.monotonic() < looks:
+            assert ask(server, "any", 3)["model"]["version"] == 1
+        code, log = server.stop()
+    assert code == 0
+    assert log.count("cannot be ended") == 1
