@@ -115,7 +115,8 @@ class FeedbackStore:
             with database:
                 yield database
         except sqlite3.Error as error:
-            raise FeedbackUnavailable(f"The feedback file cannot be used: {error}.") from None
+            advice = "DIGITS_FEEDBACK_PATH must be a file in a folder that the service may write"
+            raise FeedbackUnavailable(f"The feedback file cannot be used ({error}); {advice}.") from None
 
     def _open(self) -> sqlite3.Connection:
         self._connection = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
