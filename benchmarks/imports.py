@@ -1,0 +1,74 @@
+"""What start-up time and memory are made of: the libraries that every server of this kind loads, and what is ours.
+
+    python -m benchmarks.imports [--rounds 7]      (in .venv)
+
+Each step is imported in a fresh interpreter on one core, after those before it; medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).parents[1]
+STEPS = {
+    "Python itself": "",
+    "asyncio, uvloop, httptools": "import asyncio, uvloop, httptools",
+    "numpy": "import numpy",
+    "onnxruntime": "import onnxruntime",
+    "pydantic": "import pydantic",
+    "uvicorn": "import uvicorn",
+    "FastAPI": "import fastapi",
+    "pydantic-settings, prometheus-client, orjson": "import pydantic_settings, prometheus_client, orjson",
+    "our own modules": "import service.__main__",
+    "the application: routes, model loaded and warm": (
+        "from service.app import create_app; from service.settings import Settings; "
+        "app = create_app(Settings(feedback_path='/dev/null'))"
+    ),
+}
+PROGRAM = """
+import json, os, sys, time
+steps = json.loads(sys.argv[1])
+page = os.sysconf("SC_PAGE_SIZE")
+def memory():
+    return int(open("/proc/self/statm").read().split()[1]) * page / 1e6
+found, at = [], float(sys.argv[2])
+for step in steps:
+    exec(step)
+    now = time.time()
+    found.append((1000 * (now - at), memory()))
+    at = time.time()
+print(json.dumps(found))
+"""
+
+
+def measure() -> list[tuple[float, float]]:
+    """(milliseconds, MB resident so far) of each step, in a process of its own."""
+    command = [sys.executable, "-c", PROGRAM, json.dumps(list(STEPS.values())), str(time.time())]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [(ms, mb) for ms, mb in json.loads(done.stdout)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="how often (7)")
+    rounds = parser.parse_args().rounds
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    found = [measure() for _ in range(rounds)]
+    print("| step | ms | ms so far | MB so far |\n| --- | ---: | ---: | ---: |")
+    so_far = 0.0
+    for index, name in enumerate(STEPS):
+        took = median(one[index][0] for one in found)
+        so_far += took
+        print(f"| {name} | {took:.0f} | {so_far:.0f} | {median(one[index][1] for one in found):.0f} |")
+
+
+if __name__ == "__main__":
+    main()
