@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.accept import preferred
 from service.board import Board
 from service.drain import Drain
 from service.engine import Engine
@@ -72,14 +73,7 @@ def check_admin_key(settings: Settings, headers: Mapping[str, str]) -> None:
 
 
 def _wants_text(request: Request) -> bool:
-    """Whether the first of the types that the caller likes best, and that we have, is text/plain."""
-    ranked = []
-    for place, kind in enumerate(request.headers.get("accept", "").lower().split(",")):
-        name, *parameters = [part.strip() for part in kind.split(";")]
-        quality = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
-        ranked.append((-float(quality) if quality.replace(".", "", 1).isdigit() else 0.0, place, name))
-    known = [name for _, _, name in sorted(ranked) if name in ("text/plain", "application/json", "*/*", "text/*")]
-    return known[:1] in (["text/plain"], ["text/*"])
+    return preferred(request.headers.get("accept", ""), ("application/json", "text/plain")) == "text/plain"
 
 
 EngineDep = Annotated[Engine, Depends(_engine)]

@@ -37,7 +37,7 @@ FLOORS: list[set[str]] = [
     {"recent", "drift", "board", "probe"},
     {"engine", "trial"},
     {"check", "batcher", "model", "registry", "feedback"},
-    {"files", "plan", "triton", "drain", "protocol", "container", "workers"},
+    {"files", "plan", "triton", "drain", "protocol", "container", "workers", "accept"},
     {"settings", "errors", "logs", "metrics", "statistics"},
     {"__init__"},
 ]

@@ -36,8 +36,10 @@ def from_npy(body: bytes, max_instances: int) -> Iterator[Pixels]:
     if len(body) - offset != size:
         raise BadRequest(f"The .npy file should hold {size} bytes of data, and holds {len(body) - offset}.")
     array = np.frombuffer(body, dtype, offset=offset).reshape(shape, order="F" if fortran else "C")
+    first = 0
     for piece in np.array_split(array.reshape(-1, SIDE, SIDE), max(1, count // (64 * SIZE))):
-        yield piece if piece.dtype == np.uint8 else _to_uint8(piece, "array")
+        yield piece if piece.dtype == np.uint8 else _to_uint8(piece, "array", first)
+        first += len(piece)
 
 
 def _npy_header(body: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
@@ -59,7 +61,7 @@ def _is_digits(shape: tuple[int, ...]) -> bool:
     )
 
 
-def _to_uint8(numbers: NDArray[Any], field: str) -> Pixels:
+def _to_uint8(numbers: NDArray[Any], field: str, first: int) -> Pixels:
     if not ((numbers >= 0) & (numbers <= 255)).all():  # False for NaN too
         raise InvalidValue(f"{field} holds numbers outside 0-255; a pixel is a number from 0 to 255.", field)
-    return rounded(numbers, field) if numbers.dtype.kind == "f" else numbers.astype(np.uint8)
+    return rounded(numbers, field, first) if numbers.dtype.kind == "f" else numbers.astype(np.uint8)

@@ -45,6 +45,8 @@ async def _form(body: bytes, headers: Headers, max_files: int) -> FormData:
     try:
         return await parser.parse()
     except MultiPartException as error:
-        if error.message.startswith("Too many"):
-            raise PayloadTooLarge(f"{error.message.rstrip('.')}. Send several requests.") from None
+        if error.message.startswith(("Too many", "Part exceeded")):
+            raise PayloadTooLarge(
+                f"{error.message.rstrip('.')}. Send several requests, and pictures as files."
+            ) from None
         raise BadRequest(f"The multipart body cannot be read: {error.message.rstrip('.')}.") from None

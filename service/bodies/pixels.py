@@ -21,11 +21,17 @@ def check_count(count: int, limit: int) -> None:
         raise PayloadTooLarge(f"{count} digits in one request; at most {limit} are taken. Send several requests.")
 
 
-def rounded(numbers: NDArray[np.floating[Any]], field: str) -> Pixels:
-    """Numbers in 0-255 -> uint8, fractions rounded; refuses what was evidently divided by 255 already."""
-    if numbers.size and numbers.max() <= 1 and (numbers != np.floor(numbers)).any():
+def rounded(numbers: NDArray[np.floating[Any]], field: str, first: int = 0) -> Pixels:
+    """Digits as numbers in 0-255 -> uint8, fractions rounded; refuses one that was evidently divided by 255 already.
+
+    `first` is the index of the first of several digits, for the message.
+    """
+    digits = numbers.reshape(-1, SIZE)
+    divided = (digits.max(axis=1, initial=0) <= 1) & (digits != np.floor(digits)).any(axis=1)
+    if divided.any():
+        place = field if len(digits) == 1 else f"{field}[{first + int(divided.argmax())}]"
         raise InvalidValue(
-            f"{field} lies between 0 and 1, as if divided by 255. Send raw pixels 0-255: the model divides.", field
+            f"{place} lies between 0 and 1, as if divided by 255. Send raw pixels 0-255: the model divides.", field
         )
     pixels: Pixels = np.rint(numbers).astype(np.uint8)
     return pixels

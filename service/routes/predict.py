@@ -12,12 +12,13 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from service.accept import preferred
 from service.bodies import DECODERS
 from service.bodies.form import files_of
 from service.bodies.pixels import Pixels
 from service.body import read_body, until_gone
 from service.engine import Engine, Served
-from service.errors import BadRequest, UnsupportedMediaType
+from service.errors import BadRequest, DigitsError, InvalidValue, UnsupportedMediaType
 from service.images import decode_image, is_small
 from service.model import Probabilities
 from service.recent import Recent
@@ -25,6 +26,8 @@ from service.schemas import PREDICT_OPENAPI, Predictions, problem_responses
 from service.settings import Settings
 
 BIG_BYTES = 64 * 1024
+JSON, CSV = ANSWERS = ("application/json", "text/csv")
+PLAIN = {b"", b"*/*", b"application/json"}  # what nearly everybody sends, and what needs no thought
 ACCEPTED = "application/json, image/*, multipart/form-data, application/octet-stream, application/x-npy or text/csv"
 ADVICE = {
     "application/x-www-form-urlencoded": " curl sends this type unless told: add -H 'Content-Type: image/png', say.",
@@ -53,14 +56,14 @@ class Predict:
             if name == b"content-type":
                 content_type = value
             elif name == b"accept":
-                accept = value
+                accept = b"%b,%b" % (accept, value) if accept else value
         body = await read_body(scope, receive, self._settings)
         pixels = await self._decode(content_type.decode("latin-1"), body, scope)
         request_id = scope["request_id"]
         answered = self._engine.predict(None, request_id, pixels)
         served, probabilities = await (until_gone(answered, receive) if len(body) > BIG_BYTES else answered)
         self._recent.remember(request_id, served.name, served.version, pixels, probabilities)
-        if b"text/csv" in accept:
+        if accept not in PLAIN and preferred(accept.decode("latin-1"), ANSWERS) == CSV:
             return b"text/csv; charset=utf-8", as_csv(probabilities)
         return b"application/json", as_json(served, probabilities)
 
@@ -85,7 +88,15 @@ class Predict:
 
     async def _files(self, body: bytes, headers: Headers) -> Pixels:
         pictures = await files_of(body, headers, self._settings.max_files)
-        return np.stack([await self._picture(picture) for picture in pictures])
+        return np.stack([await self._file(picture, index) for index, picture in enumerate(pictures)])
+
+    async def _file(self, picture: bytes, index: int) -> Pixels:
+        try:
+            return await self._picture(picture)
+        except InvalidValue as error:
+            raise InvalidValue(f"files[{index}]: {error}", f"files[{index}]") from None
+        except DigitsError as error:
+            raise type(error)(f"files[{index}]: {error}") from None
 
 
 async def _joined(pieces: Iterator[Pixels], size: int) -> Pixels:

@@ -122,7 +122,8 @@ def animated_and_cut() -> bytes:
     return as_image(digit(3), "gif")[:40]
 
 
-PICTURE = as_image(digit(3))
+PICTURE, PAPER = as_image(digit(3)), as_image(np.full((40, 40), 255, np.uint8))
+BACKWARDS = ",".join(f"pixel{i}" for i in reversed(range(784))).encode()
 NOISE = as_image(np.random.default_rng(0).integers(0, 256, (90, 90), np.uint8))
 
 REFUSALS = [
@@ -387,15 +388,19 @@ REFUSALS = [
     Refusal("CSV, 783 columns", columns(783), CSV, 422, "line 2", "783"),
     Refusal("CSV, 785 columns", columns(785), CSV, 422, "line 2", "label"),
     Refusal("CSV, blank line in it", columns(784).replace(b"\n", b"\n\n", 1), CSV, 422, "line 2"),
-    Refusal("CSV, semicolons", columns(784).replace(b",", b";"), CSV, 422, "line 1"),
+    Refusal("CSV, semicolons", columns(784).replace(b",", b";"), CSV, 422, "line 1", "commas"),
     Refusal(
         "CSV, train.csv",
         (b"label," + as_csv(np.zeros((0, 784), int), header=True) + b"5," + columns(784)),
         CSV,
         422,
-        "line 2",
+        "line 1",
         "label",
     ),
+    Refusal("CSV, names in another order", BACKWARDS + b"\n" + columns(784), CSV, 422, "line 1", "order"),
+    Refusal("CSV, one name", b"pixel\n" + columns(784), CSV, 422, "line 1", "pixel0 to pixel783"),
+    Refusal("CSV, tabs", columns(784).replace(b",", b"\t"), CSV, 422, "line 1", "commas"),
+    Refusal("CSV, a comma at the end", columns(784).replace(b"\n", b",\n"), CSV, 422, "line 1", "at its end"),
     *[
         Refusal(f"CSV, cell {text[:12]!r}", cell(text), CSV, 422, "line 2, column 90", "0 to 255")
         for text in (
@@ -416,7 +421,6 @@ REFUSALS = [
             "true",
             "\xb2",
             "٣",
-            '"5"',
             "\0",
         )
     ],
@@ -439,6 +443,17 @@ REFUSALS = [
     ),
     Refusal("multipart, no part", b"--frontier--\r\n", MULTIPART, 400, says="no file"),
     Refusal("multipart, only a field", as_multipart([], [("file", "3")]), MULTIPART, 400, says="no file"),
+    Refusal(
+        "multipart, a text among pictures",
+        as_multipart([("a.png", PICTURE), ("b.png", b"x")]),
+        MULTIPART,
+        415,
+        says="files[1]",
+    ),
+    Refusal(
+        "multipart, a blank picture", as_multipart([("a.png", PICTURE), ("b.png", PAPER)]), MULTIPART, 422, "files[1]"
+    ),
+    Refusal("multipart, a large field", as_multipart([], [("a", "b" * 2_000_000)]), MULTIPART, 413),
     Refusal("multipart, garbage", b"hello", MULTIPART, 400),
     Refusal("multipart, binary garbage", NOISE, MULTIPART, 400),
     Refusal(

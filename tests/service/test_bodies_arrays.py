@@ -112,6 +112,13 @@ def test_an_array_divided_by_255_is_refused_wherever_its_ink_is() -> None:
             npy(as_npy(numbers))
 
 
+def test_one_divided_digit_among_raw_ones_is_refused() -> None:
+    numbers = np.full((200, 28, 28), 200.0)
+    numbers[170] /= 255
+    with pytest.raises(InvalidValue, match=r"array\[170\] lies between 0 and 1, as if divided by 255"):
+        npy(as_npy(numbers))
+
+
 @pytest.mark.parametrize(
     "shape",
     ["(10**12, 28, 28)", "(1000000000000, 28, 28)", "(1000000000000, 784)", "(30000000, 784)", "(1000, 28, 28)"],

@@ -50,6 +50,13 @@ def test_a_header_as_pandas_and_r_write_it() -> None:
         assert np.array_equal(read(header.encode() + b"\n" + as_csv(PIXELS)), PIXELS)
 
 
+def test_what_spreadsheets_add() -> None:
+    text = as_csv(PIXELS).decode()
+    quoted = "".join(f'"{line}"\n'.replace(",", '","') for line in text.splitlines())
+    for written in ("\ufeff" + text, text + "\n\n", text + " \r\n", quoted):
+        assert np.array_equal(read(written.encode()), PIXELS)
+
+
 def test_spaces_floats_and_exponents() -> None:
     text = as_csv(PIXELS).decode()
     assert np.array_equal(read(text.replace(",", ", ").encode()), PIXELS)

@@ -95,7 +95,10 @@ def test_every_form_gets_the_same_numbers(app: FastAPI) -> None:
     assert all(answer == answers["octets"] for answer in answers.values())
 
 
-@pytest.mark.parametrize("accept", ["text/csv", "text/csv; charset=utf-8", "text/csv, */*"])
+@pytest.mark.parametrize(
+    "accept",
+    ["text/csv", "text/csv; charset=utf-8", "text/csv, */*", "TEXT/CSV", "text/*", "*/*;q=0.1, text/csv;q=0.2"],
+)
 def test_csv_answer(app: FastAPI, accept: str) -> None:
     answer = call(app, body=as_json(PIXELS), headers=JSON | {"Accept": accept})
     assert answer.status == 200
@@ -105,7 +108,17 @@ def test_csv_answer(app: FastAPI, accept: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "accept", ["*/*", "application/json", "application/json, text/plain, */*", "text/html, */*;q=0.8"]
+    "accept",
+    [
+        "*/*",
+        "application/json",
+        "application/json, text/plain, */*",
+        "text/html, */*;q=0.8",
+        "text/csv;q=0.1, application/json",
+        "text/csv;q=0",
+        "text/csvfoo",
+        "text/csv;q=nonsense",
+    ],
 )
 def test_json_answer(app: FastAPI, accept: str) -> None:
     answer = call(app, body=as_json(PIXELS), headers=JSON | {"Accept": accept})
