@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -27,7 +28,7 @@ from service.app import create_app
 from service.container import Container
 from service.drain import CUT_SHORT
 from service.engine import Engine
-from service.errors import DigitsError
+from service.errors import DigitsError, ModelBroken, NoSuchModel
 from service.grpc import reserved
 from service.metrics import Meter
 from service.protocol import Protocol
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with _bind(settings.host, settings.port) as listener, reserved(_fitted(settings)) as fitted:
             _serve(fitted, listener)
+    except (NoSuchModel, ModelBroken) as error:
+        sys.exit(f"Cannot start: {error} (DIGITS_MODELS_DIR is {settings.models_dir})")
     except DigitsError as error:
         sys.exit(f"Cannot start: {error}")
 
@@ -80,9 +83,11 @@ def _bind(host: str, port: int) -> socket.socket:
         if listener:
             listener.close()
         why = getattr(error, "strerror", "no such host")
-        raise DigitsError(
-            f"{host}:{port} cannot be listened on ({why}). Stop what listens there, or set DIGITS_PORT."
-        ) from None
+        ours = getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES)
+        advice = (
+            "Stop what listens there, or set DIGITS_PORT" if ours else "Set DIGITS_HOST to an address of this machine"
+        )
+        raise DigitsError(f"{host}:{port} cannot be listened on ({why}). {advice}.") from None
     return listener
 
 

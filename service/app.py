@@ -30,7 +30,8 @@ from service.watcher import Watcher
 
 DESCRIPTION = """Handwritten digits in, digits out: the lecture's convolutional network, served from ONNX.
 
-Every refusal is `application/problem+json` whose `detail` says what to do."""
+A refusal is `application/problem+json` whose `detail` says what to do; under /v1 and /v2 it is what those protocols
+have, `{"error": "the same sentence"}`."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -31,11 +31,14 @@ def load(repository: Repository, name: str, version: int, provider: str) -> tupl
         ModelBroken: it must not be served; the sentence says why.
         ProviderUnavailable: the execution provider does not work here.
     """
-    card = repository.card(name, version)
-    model = Model.load(repository.model_bytes(name, version), provider)
+    card, data = repository.card(name, version), repository.model_bytes(name, version)
     if "self_test" not in card:
         raise ModelBroken(f"The card of {name} version {version} has no self_test; publish the model again.")
-    model.self_test(*_self_test(card["self_test"]))
+    try:
+        model = Model.load(data, provider)
+        model.self_test(*_self_test(card["self_test"]))
+    except ModelBroken as error:
+        raise ModelBroken(f"{name} version {version} cannot be served: {error}") from error
     return card, model
 
 

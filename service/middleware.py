@@ -21,7 +21,7 @@ from service.drain import Drain
 from service.errors import DigitsError, Unavailable
 from service.logs import AccessLog
 from service.metrics import Meter
-from service.problems import from_error, unforeseen
+from service.problems import PROTOCOLS, from_error, unforeseen
 
 log = logging.getLogger("service")
 
@@ -81,6 +81,8 @@ class Door:
                 complete = not message.get("more_body")
             await send(message)
 
+        if scope["method"] == "HEAD" and not PROTOCOLS.match(scope["path"]):
+            scope = {**scope, "method": "GET"}  # the server still knows, and sends no body
         handler = self._direct.get((scope["method"], scope["path"])) or self._by_pattern(scope)
         if drain.refusing and not scope["path"].startswith(ANSWERED_TO_THE_END):
             handler = _refuse

@@ -20,6 +20,7 @@ START = re.compile(rb'_\{_"instances"_:_\[(?=_\[)'.replace(b"_", SPACE))
 END = re.compile(rb"\]_\}_\Z".replace(b"_", SPACE))
 NESTED_START = re.compile(rb"_\[_\[".replace(b"_", SPACE))
 NESTED, FLAT = re.compile(rb"\]_\]_,(?=_\[)".replace(b"_", SPACE)), re.compile(rb"\]_,(?=_\[)".replace(b"_", SPACE))
+KINDS = {bool: "true or false", str: "text", type(None): "null", list: "a list, not a number: leave the last axis out"}
 ADVICE = f'Send {{"instances": [digit, ...]}}: {WHAT_A_DIGIT_IS}.'
 
 
@@ -104,7 +105,7 @@ def _digit(digit: Any, field: str) -> Pixels:
     numbers, places = _numbers(digit, field)
     for number, place in zip(numbers, places, strict=True):
         if isinstance(number, bool) or not isinstance(number, int | float):
-            kind = {bool: "true or false", str: "text", type(None): "null"}.get(type(number), "not a number")
+            kind = KINDS.get(type(number), "not a number")
             raise InvalidValue(f"{place} is {kind}; {WHAT_A_DIGIT_IS}.", place)
         if not 0 <= number <= 255:
             raise InvalidValue(f"{place} is {number:.6g}; a pixel is a number from 0 to 255.", place)

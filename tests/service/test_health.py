@@ -78,3 +78,15 @@ def test_live_is_answered_while_a_big_request_is_read_and_run(server: Server, ki
     assert found == status
     assert len(waits) > 2
     assert max(waits) < max(0.5, seconds / 2)
+
+
+@pytest.mark.parametrize("path", ["/", "/health/live", "/health/ready", "/model", "/models", "/metrics", "/docs"])
+def test_head_is_get_without_its_body(server: Server, path: str) -> None:
+    answer = server.client.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == server.client.get(path).headers["content-type"]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v2", "/v1/models/digits"])
+def test_head_where_there_is_nothing_to_get(server: Server, path: str) -> None:
+    assert server.client.head(path).status_code == 405

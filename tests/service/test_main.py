@@ -78,7 +78,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "cuda": ({"provider": "cuda"}, "onnxruntime-gpu"),
     "cuda, two workers": ({"provider": "cuda", "workers": 2}, "onnxruntime-gpu"),
     "a model that is no name": ({"model": "../digits"}, "name"),
-    "a host that is not ours": ({"host": "192.0.2.1"}, "192.0.2.1"),
+    "a host that is not ours": ({"host": "192.0.2.1"}, "DIGITS_HOST"),
     "a host that is none": ({"host": "no.such.host.invalid"}, "no.such.host.invalid"),
     "a host that cannot be": ({"host": "a..b"}, "a..b"),
     "a host of a long label": ({"host": "x" * 100}, "xxx"),
@@ -168,6 +168,7 @@ def check_ending(process: Process, says: str, sentences: int = 1) -> None:
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_that_cannot_be_served(endings: dict[str, Process], name: str) -> None:
     check_ending(endings[name], FOLDERS[name][1])
+    assert "DIGITS_MODELS_DIR is /" in endings[name].stderr
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -109,14 +109,17 @@ def broken_versions(root: Path) -> list[int]:
 
 
 def memory(server: Server) -> int:
-    """Proportional memory of the service and its workers, in bytes; checkers that come and go left out."""
+    """Resident memory of the service and its workers, in bytes; checkers that come and go left out.
+
+    Not the proportional one: that changes with whoever else on this machine has the same libraries loaded.
+    """
     parent = psutil.Process(server.process.pid)
     return sum(_weighed(process) for process in [parent, *parent.children()])
 
 
 def _weighed(process: psutil.Process) -> int:
     try:
-        return 0 if "service.check" in " ".join(process.cmdline()) else int(process.memory_full_info().pss)
+        return 0 if "service.check" in " ".join(process.cmdline()) else int(process.memory_info().rss)
     except (psutil.NoSuchProcess, psutil.AccessDenied):  # a checker that has just ended
         return 0
 
