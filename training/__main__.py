@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from training import options, shelf
+from training.comparison import Allowance
 from training.config import TrainConfig
 from training.errors import TrainingError
 from training.quiet import load_tensorflow
@@ -24,7 +25,7 @@ app = typer.Typer(
     help="From labelled digits to a served model: data, train, export, evaluate, promote; or retrain for all of it.",
 )
 console = Console()
-DEFAULTS = TrainConfig()
+DEFAULTS, ALLOWANCE = TrainConfig(), Allowance()
 MODELS, RUNS, NAME = Path("models"), Path("runs"), "digits"
 shelf.add_commands(app, console, MODELS, NAME)
 
@@ -163,7 +164,8 @@ def retrain(
     runs: options.Runs = RUNS,
     models: options.Models = MODELS,
     name: options.Name = NAME,
-    tolerance: options.Tolerance = 0.1,
+    tolerance: options.Tolerance = ALLOWANCE.tolerance_points,
+    chance: options.Chance = ALLOWANCE.most_chance_points,
     force: options.Force = "",
 ) -> None:
     """Train, export, evaluate, and promote only if not worse than the served version on the same held-out digits."""
@@ -172,7 +174,8 @@ def retrain(
     from training import retrain as retraining
 
     config = options.config(context, _source(data))
-    retraining.retrain(config, runs, Repository(models), name, tolerance, force, console)
+    allowance = Allowance(tolerance, chance)
+    retraining.retrain(config, runs, Repository(models), name, allowance, force, console)
 
 
 def main() -> None:

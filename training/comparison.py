@@ -1,4 +1,4 @@
-"""Is a new version worse than the served one? Both read the same digits, and the tolerance and chance are allowed for.
+"""Is a new version worse than the served one? Both read the same digits; a tolerance, and a little chance, is allowed.
 
 Knows answers and labels; where the digits come from is retrain.py's business.
 """
@@ -10,6 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 ONE_SIDED_95 = 1.645  # of 100 versions as good as the served one, about 95 are not turned away by bad luck
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How many percentage points a new version may be worse.
+
+    Chance needs a limit: on 30 digits it explains 3 points and more, and a version that much worse should stay out.
+    """
+
+    tolerance_points: float = 0.1
+    most_chance_points: float = 0.5  # more than so many are never put down to chance
+
+    def points(self, chance_points: float) -> float:
+        """All in all, where chance alone explains so many."""
+        return self.tolerance_points + min(chance_points, self.most_chance_points)
+
+    def sentence(self, chance_points: float) -> str:
+        """Both numbers, and which of them counted: "0.1 points are tolerated, and 0.36 that chance explains"."""
+        tolerated = f"{self.tolerance_points:g} points are tolerated"
+        if chance_points <= self.most_chance_points:
+            return f"{tolerated}, and {chance_points:.2f} that chance explains, {self.most_chance_points:g} at most"
+        return (
+            f"{tolerated}, and {self.most_chance_points:g}, the most that are put down to chance, "
+            f"which explains {chance_points:.2f}"
+        )
 
 
 @dataclass(frozen=True)
@@ -29,9 +54,9 @@ class Comparison:
         """Above 0 if the new version is worse."""
         return 100 * (self.served_accuracy - self.accuracy)
 
-    def not_worse(self, tolerance_points: float) -> bool:
-        """Is the loss within the tolerance and what chance explains?"""
-        return self.worse_by_points <= tolerance_points + self.chance_points + 1e-9  # 99.30 - 99.20 is 0.1 here
+    def not_worse(self, allowance: Allowance) -> bool:
+        """Is the loss within what is allowed?"""
+        return self.worse_by_points <= allowance.points(self.chance_points) + 1e-9  # 99.30 - 99.20 is 0.1 here
 
 
 def compare(

@@ -55,7 +55,15 @@ Feedback = Annotated[
 FeedbackWeight = Annotated[int, typer.Option(min=1, max=100, help="How often each corrected digit counts.")]
 Tolerance = Annotated[
     float,
-    typer.Option(min=0, max=100, help="Percentage points the new version may be worse, beyond what chance explains."),
+    typer.Option(min=0, max=100, help="Percentage points the new version may be worse, beside what --chance allows."),
+]
+Chance = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=100,
+        help="At most so many points more are put down to chance; 0 makes --tolerance the whole allowance.",
+    ),
 ]
 Force = Annotated[str, typer.Option(metavar="REASON", help="Promote even if worse, and say why.", show_default=False)]
 Split = Annotated[

@@ -13,7 +13,7 @@ from service.errors import ModelBroken, NoSuchModel
 from service.model import Model
 from service.registry import Repository
 from training import evaluate, learned
-from training.comparison import Comparison, compare
+from training.comparison import Allowance, Comparison, compare
 from training.config import TrainConfig
 from training.export import export
 from training.predict import predict
@@ -27,22 +27,28 @@ class Decision:
     version: int
     accuracy: float  # on all digits held out, 0 to 1
     digits: int  # how many these are
-    tolerance_points: float
+    allowance: Allowance
     comparison: Comparison | None  # None where nothing was served that could be compared with
     promoted: bool
     reason: str
 
 
 def retrain(
-    config: TrainConfig, runs: Path, repository: Repository, name: str, tolerance: float, force: str, console: Console
+    config: TrainConfig,
+    runs: Path,
+    repository: Repository,
+    name: str,
+    allowance: Allowance,
+    force: str,
+    console: Console,
 ) -> Decision:
-    """The whole chain. `tolerance` is in percentage points; `force`, if not empty, is the reason to promote anyway."""
+    """The whole chain. `force`, if not empty, is the reason to promote a version that is worse."""
     run = train(config, runs, console)
     version = export(run, repository, name, console)
     judged = evaluate.judge(repository, name, version, Path(config.data), "validation")
     console.print(evaluate.table(judged))
     evaluate.save(judged, run.folder / "evaluation")
-    decision = decide(version, judged, *_compare(repository, name, judged), tolerance, force)
+    decision = decide(version, judged, *_compare(repository, name, judged), allowance, force)
     if decision.promoted:
         repository.promote(name, version)
     (run.folder / "retrain.json").write_text(json.dumps(asdict(decision), indent=2) + "\n")
@@ -68,19 +74,23 @@ def _compare(repository: Repository, name: str, judged: evaluate.Judged) -> tupl
 
 
 def decide(
-    version: int, judged: evaluate.Judged, comparison: Comparison | None, why_none: str, tolerance: float, force: str
+    version: int,
+    judged: evaluate.Judged,
+    comparison: Comparison | None,
+    why_none: str,
+    allowance: Allowance,
+    force: str,
 ) -> Decision:
     """Promote where nothing is served, where the new version is not worse, or where forced."""
     if comparison is None:
         promoted, reason = True, why_none
     else:
-        promoted = comparison.not_worse(tolerance)
-        allowed = f"{tolerance:g} points are tolerated, and {comparison.chance_points:.2f} are within chance"
-        reason = f"{_difference(comparison)} ({allowed})"
+        promoted = comparison.not_worse(allowance)
+        reason = f"{_difference(comparison)} ({allowance.sentence(comparison.chance_points)})"
         if force and not promoted:
             promoted, reason = True, f"forced: {force}; {reason}"
     accuracy, digits = judged.figures["accuracy"], judged.figures["n"]
-    return Decision(version, accuracy, digits, tolerance, comparison, promoted, reason)
+    return Decision(version, accuracy, digits, allowance, comparison, promoted, reason)
 
 
 def _difference(comparison: Comparison) -> str:

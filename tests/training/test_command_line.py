@@ -148,9 +148,10 @@ def test_promote_and_rollback(typed: Callable[..., Done], repository: Repository
 
 def test_retrain_exits_with_0_promoted_or_not(typed: Callable[..., Done], repository: Repository, kaggle: Path) -> None:
     words = ["retrain", "--data", kaggle, "--epochs", 1, "--models", repository.root]
-    done = typed(*words)
+    done = typed(*words, "--tolerance", 0.2, "--chance", 0.25)
     assert (done.code, repository.current("digits")) == (0, 1)
     assert "NOT PROMOTED" in done.out
+    assert "0.2 points are tolerated, and 0.25, the most that are put down to chance" in done.out
     done = typed(*words, "--force", "a drill")
     assert (done.code, repository.current("digits")) == (0, 4)
     assert "version 4: forced: a drill" in done.out

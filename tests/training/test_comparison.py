@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training import learned
-from training.comparison import Comparison, compare
+from training.comparison import Allowance, Comparison, compare
 from training.digits import Digits
 
 
@@ -26,7 +26,35 @@ from training.digits import Digits
 def test_tolerance_and_chance_are_in_points(
     new: float, old: float, tolerance: float, chance: float, fine: bool
 ) -> None:
-    assert Comparison(1, 4200, 0, True, new, old, chance).not_worse(tolerance) is fine
+    assert Comparison(1, 4200, 0, True, new, old, chance).not_worse(Allowance(tolerance)) is fine
+
+
+@pytest.mark.parametrize(
+    ("digits", "lost", "won", "allowance", "fine"),
+    [
+        (856, 16, 7, Allowance(), False),  # 1.05 points worse, within the 0.92 that chance explains and 0.1
+        (856, 10, 5, Allowance(), True),  # 0.58 points worse
+        (856, 10, 5, Allowance(0.1, 0.4), False),
+        (30, 1, 0, Allowance(), False),  # 3.33 points worse, one digit
+        (30, 1, 0, Allowance(0.1, 100), True),
+        (10_000, 8, 6, Allowance(0.0), True),  # 0.02 points worse
+        (10_000, 8, 6, Allowance(0.0, 0.0), False),
+        (10_000, 7, 7, Allowance(0.0, 0.0), True),
+    ],
+)
+def test_chance_excuses_so_much_and_no_more(digits: int, lost: int, won: int, allowance: Allowance, fine: bool) -> None:
+    right, served = np.ones(digits, bool), np.ones(digits, bool)
+    right[:lost], served[lost : lost + won] = False, False
+    assert compare(1, right, served, np.ones(digits, bool)).not_worse(allowance) is fine
+
+
+def test_the_sentence_says_which_number_counted() -> None:
+    assert Allowance(0.1, 0.5).sentence(0.357) == (
+        "0.1 points are tolerated, and 0.36 that chance explains, 0.5 at most"
+    )
+    assert Allowance(0.0, 0.5).sentence(3.7) == (
+        "0 points are tolerated, and 0.5, the most that are put down to chance, which explains 3.70"
+    )
 
 
 def test_chance_by_hand() -> None:
@@ -37,9 +65,9 @@ def test_chance_by_hand() -> None:
     assert (found.served, found.digits, found.left_out, found.fair) == (3, 1000, 0, True)
     assert found.worse_by_points == pytest.approx(0.7)
     assert found.chance_points == pytest.approx(0.8225)
-    assert found.not_worse(0.0)
+    assert found.not_worse(Allowance(0.0, 1.0))
     right[30:60] = False
-    assert not compare(3, right, served, np.ones(1000, bool)).not_worse(0.1)
+    assert not compare(3, right, served, np.ones(1000, bool)).not_worse(Allowance(0.1, 100))
 
 
 def test_an_equally_good_version_is_seldom_turned_away_and_a_worse_one_mostly() -> None:
@@ -49,7 +77,7 @@ def test_an_equally_good_version_is_seldom_turned_away_and_a_worse_one_mostly() 
 
     def turned_away(errors: float) -> float:
         trials = [compare(1, rng.random(4200) > errors, rng.random(4200) > 0.01, everything) for _ in range(400)]
-        return float(np.mean([not trial.not_worse(0.0) for trial in trials]))
+        return float(np.mean([not trial.not_worse(Allowance(0.0)) for trial in trials]))
 
     assert 0.01 < turned_away(0.01) < 0.08
     assert turned_away(0.02) > 0.95

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from service.registry import Repository
 from tests.training.files import csv_table
-from training.comparison import Comparison
+from training.comparison import Allowance, Comparison
 from training.config import TrainConfig
 from training.data import load
 from training.digits import Digits, split
@@ -19,6 +19,7 @@ from training.evaluate import Judged
 from training.retrain import Decision, decide, retrain, sentences
 
 MakeConfig = Callable[..., TrainConfig]
+USUAL = Allowance()
 
 
 @pytest.fixture
@@ -28,12 +29,14 @@ def console() -> Console:
 
 def test_nothing_served_yet(tmp_path: Path, small_config: MakeConfig, console: Console) -> None:
     repository = Repository(tmp_path / "models")
-    decision = retrain(small_config(epochs=4), tmp_path / "runs", repository, "digits", 0.1, "", console)
+    decision = retrain(small_config(epochs=4), tmp_path / "runs", repository, "digits", USUAL, "", console)
     assert (decision.version, decision.comparison, decision.promoted) == (1, None, True)
     assert repository.current("digits") == 1
     assert "PROMOTED: digits now serves version 1: nothing was served" in console.file.getvalue()
     folder = next((tmp_path / "runs").iterdir())
-    assert json.loads((folder / "retrain.json").read_text())["promoted"] is True
+    kept = json.loads((folder / "retrain.json").read_text())
+    assert kept["promoted"] is True
+    assert kept["allowance"] == {"tolerance_points": 0.1, "most_chance_points": 0.5}
     assert (folder / "evaluation" / "confusion.png").is_file()
 
 
@@ -41,7 +44,7 @@ def test_a_worse_one_is_published_and_not_served(
     repository: Repository, tmp_path: Path, small_config: MakeConfig, console: Console
 ) -> None:
     """One epoch against eight, on the same digits and with the same split."""
-    decision = retrain(small_config(epochs=1), tmp_path / "runs", repository, "digits", 0.1, "", console)
+    decision = retrain(small_config(epochs=1), tmp_path / "runs", repository, "digits", USUAL, "", console)
     compared = decision.comparison
     assert compared.served_accuracy == repository.card("digits", 1)["metrics"]["validation"]["accuracy"]
     assert (compared.digits, compared.left_out, compared.fair) == (150, 0, True)
@@ -58,7 +61,7 @@ def test_a_worse_one_is_published_and_not_served(
 def test_the_same_again_is_not_worse(
     repository: Repository, tmp_path: Path, small_config: MakeConfig, console: Console
 ) -> None:
-    decision = retrain(small_config(), tmp_path / "runs", repository, "digits", 0.0, "", console)
+    decision = retrain(small_config(), tmp_path / "runs", repository, "digits", Allowance(0.0, 0.0), "", console)
     assert decision.accuracy == decision.comparison.served_accuracy
     assert decision.comparison.chance_points == 0
     assert repository.current("digits") == decision.version == 3
@@ -68,7 +71,7 @@ def test_what_is_served_cannot_be_loaded(
     repository: Repository, tmp_path: Path, small_config: MakeConfig, console: Console
 ) -> None:
     repository.model_path("digits", 1).write_bytes(b"not a model")
-    decision = retrain(small_config(epochs=1), tmp_path / "runs", repository, "digits", 0.1, "", console)
+    decision = retrain(small_config(epochs=1), tmp_path / "runs", repository, "digits", USUAL, "", console)
     assert decision.promoted
     assert "version 1, served until now, cannot be loaded" in decision.reason
 
@@ -79,7 +82,7 @@ def test_digits_that_taught_the_served_version_are_known(
     """The same 1,500 digits with 297 new ones in front: the split falls otherwise, most held-out digits are known."""
     order = np.r_[1500:1797, 0:1500]
     csv_table(handwriting.pixels[order], handwriting.labels[order]).to_csv(tmp_path / "train.csv", index=False)
-    decision = retrain(small_config(data=str(tmp_path), epochs=1), tmp_path, repository, "digits", 0.1, "", console)
+    decision = retrain(small_config(data=str(tmp_path), epochs=1), tmp_path, repository, "digits", USUAL, "", console)
     held_out = split(load(tmp_path), 0.1, 2)[1]
     taught = split(Digits(handwriting.pixels[:1500], handwriting.labels[:1500]), 0.1, 2)[0]
     known = {digit.tobytes() for digit in taught.pixels}
@@ -90,9 +93,9 @@ def test_digits_that_taught_the_served_version_are_known(
     assert "(version 1 may have learned from them, which favours it)" in console.file.getvalue()
 
 
-def decided(comparison: Comparison | None, tolerance: float = 0.1, force: str = "", why: str = "") -> Decision:
+def decided(comparison: Comparison | None, allowance: Allowance = USUAL, force: str = "", why: str = "") -> Decision:
     judged = Judged("", {}, Digits(np.zeros((0, 28, 28), np.uint8)), np.zeros((0, 10)), {"accuracy": 0.95, "n": 4200})
-    return decide(5, judged, comparison, why, tolerance, force)
+    return decide(5, judged, comparison, why, allowance, force)
 
 
 WORSE = Comparison(4, 4200, 0, True, 0.95, 0.99, 0.3)
@@ -107,6 +110,18 @@ def test_force_promotes_a_worse_one_and_says_why() -> None:
     assert said[1] == "on the same 4,200 digits: version 5 95.00%, version 4 99.00%"
     assert said[2].startswith(
         "PROMOTED: digits now serves version 5: forced: the old one was trained on spoilt data; it is 4.00 points worse"
+    )
+
+
+def test_strict_is_strict() -> None:
+    """--tolerance 0 --chance 0: one digit in 4,200 is too many, and the line says what was allowed."""
+    by_one = Comparison(4, 4200, 0, True, 4150 / 4200, 4151 / 4200, 0.04)
+    assert decided(by_one).promoted
+    strict = decided(by_one, allowance=Allowance(0.0, 0.0))
+    assert not strict.promoted
+    assert strict.reason == (
+        "it is 0.02 points worse than version 4 "
+        "(0 points are tolerated, and 0, the most that are put down to chance, which explains 0.04)"
     )
 
 
