@@ -3,6 +3,7 @@
 python -m training retrain --feedback feedback.sqlite --feedback-weight 5
 """
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,8 @@ def with_corrections(learn: Digits, held_out: Digits, file: Path, weight: int) -
     A correction of a digit that is held out is left out: the judge must not have been in the classroom.
     Raises FeedbackUnavailable where the file is not there or is no feedback file.
     """
-    store = FeedbackStore(file)
-    pixels, labels = store.digits()
-    store.close()
+    with closing(FeedbackStore(file)) as store:
+        pixels, labels = store.digits()
     judges = {picture.tobytes() for picture in held_out.pixels}
     new = np.array([picture.tobytes() not in judges for picture in pixels], bool)
     pixels, labels = pixels[new].repeat(weight, axis=0), labels[new].repeat(weight)

@@ -14,11 +14,10 @@ from rich.console import Console
 from training import architectures, batches, data, schedules
 from training.checkpoint import Checkpoint, History, read_state
 from training.config import TrainConfig
-from training.corrections import with_corrections
 from training.digit_accuracy import digit_accuracy
-from training.digits import Digits, split
 from training.errors import RunError
 from training.heads import Head
+from training.lesson import Lesson, prepare
 from training.progress import EpochProgress
 from training.runs import Run
 
@@ -29,7 +28,8 @@ def train(config: TrainConfig, runs: Path, console: Console) -> Run:
     """Start a run under `runs` and take it to its end. Raises DataError or RunError."""
     architectures.find(config.architecture)  # a wrong name should fail before the data are read
     digits = data.load(Path(config.data))
-    return _finish(Run.create(runs, config, digits), digits, console)
+    lesson = prepare(config, digits)
+    return _finish(Run.create(runs, config, digits), lesson, console)
 
 
 def resume(run: Run, console: Console) -> Run:
@@ -37,28 +37,22 @@ def resume(run: Run, console: Console) -> Run:
     if run.finished:
         console.print(f"{run.folder} has finished already; there is nothing left to do.", highlight=False)
         return run
-    return _finish(run, run.digits(Path(run.config.data)), console)
+    lesson = prepare(run.config, run.digits(Path(run.config.data)))
+    return _finish(run, lesson, console)
 
 
-def _finish(run: Run, digits: Digits, console: Console) -> Run:
-    """Split, fit, save the model, and last the result, which marks the run as finished."""
-    config = run.config
-    # 90 % to learn from, 10 % held out to see whether what was learned holds for digits never learned from.
-    learn, held_out = split(digits, config.validation_share, config.split_seed)
-    console.print(f"{run.folder}: {len(learn):,} digits to learn from, {len(held_out):,} held out", highlight=False)
-    corrections = None
-    if config.feedback:
-        learn, corrections = with_corrections(learn, held_out, Path(config.feedback), config.feedback_weight)
-        console.print(
-            f"and {corrections['digits']:,} corrected digits, {config.feedback_weight} times each", highlight=False
-        )
-    keras.utils.set_random_seed(config.seed)
+def _finish(run: Run, lesson: Lesson, console: Console) -> Run:
+    """Fit, save the model, and last the result, which marks the run as finished."""
+    console.print(f"{run.folder}: {lesson.sentence()}", highlight=False, soft_wrap=True)
+    keras.utils.set_random_seed(run.config.seed)
     try:
-        keep, model = fit(run, learn, held_out, console)
+        keep, model = fit(run, lesson, console)
     except KeyboardInterrupt:
         raise RunError(f"Stopped. To go on: python -m training train --resume {run.folder}") from None
     model.save(run.model)
-    result = outcome(keep.history, keep.seconds) | ({"feedback": corrections} if corrections else {})
+    result = outcome(keep.history, keep.seconds)
+    if lesson.corrections:
+        result["feedback"] = lesson.corrections
     run.save_result(result)
     right = f"{result['validation_digit_accuracy']:.2%} of the held-out digits right"
     console.print(f"best epoch {result['best_epoch']} of {result['epochs_run']}: {right}", highlight=False)
@@ -96,9 +90,9 @@ def compiled_model(config: TrainConfig) -> tuple[keras.Model, Head]:
     return model, architecture.head
 
 
-def fit(run: Run, learn: Digits, held_out: Digits, console: Console) -> tuple[Checkpoint, keras.Model]:
+def fit(run: Run, lesson: Lesson, console: Console) -> tuple[Checkpoint, keras.Model]:
     """Run all epochs that are left; the model comes back with its best weights."""
-    config = run.config
+    config, learn, held_out = run.config, lesson.learn, lesson.held_out
     model, head = compiled_model(config)
     stopping, schedule = schedules.stopping(config), schedules.schedule(config)
     keep = Checkpoint(run.checkpoint, stopping, schedule)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import keras
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from service.errors import FeedbackUnavailable
+from service.feedback import Correction, FeedbackStore
 from training import data, heads
 from training.batches import normalise
 from training.config import TrainConfig
-from training.digits import split
+from training.digits import Digits, split
 from training.errors import DataError, RunError
 from training.export import load_keras
 from training.runs import Run
@@ -111,9 +114,28 @@ def test_the_optimizer_is_the_one_asked_for(name: str, kind: type) -> None:
     assert model.loss == "categorical_crossentropy"
 
 
-def test_wrong_data_make_no_run_folder(tmp_path: Path, small_config: MakeConfig) -> None:
+def test_wrong_data_make_no_run_folder(tmp_path: Path, small_config: MakeConfig, kaggle: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         train(small_config(data=str(tmp_path / "nowhere")), tmp_path / "runs", Console(quiet=True))
     with pytest.raises(RunError, match="no architecture 'vgg'"):
         train(small_config(architecture="vgg"), tmp_path / "runs", Console(quiet=True))
+    with pytest.raises(DataError, match=r"test.csv: no labels"):
+        train(small_config(data=str(kaggle / "test.csv")), tmp_path / "runs", Console(quiet=True))
+    with pytest.raises(FeedbackUnavailable, match=r"There is no feedback file missing.sqlite"):
+        train(small_config(feedback=str(tmp_path / "missing.sqlite")), tmp_path / "runs", Console(quiet=True))
     assert not (tmp_path / "runs").exists()
+
+
+def test_corrected_digits_are_counted_on_the_screen_and_in_the_result(
+    tmp_path: Path, small_config: MakeConfig, handwriting: Digits
+) -> None:
+    with closing(FeedbackStore(tmp_path / "f.sqlite")) as store:
+        for picture in handwriting.pixels[-2:]:  # not in train.csv
+            store.add(Correction(picture, 7))
+    console = Console(file=io.StringIO(), width=200)
+    config = small_config(epochs=1, feedback=str(tmp_path / "f.sqlite"), feedback_weight=4)
+    run = train(config, tmp_path / "runs", console)
+    lines = console.file.getvalue().splitlines()
+    assert lines[0] == f"{run.folder}: 1,350 digits to learn from, 150 held out"
+    assert lines[1] == "and 2 corrected digits, 4 times each"
+    assert run.result()["feedback"] == {"digits": 2, "weight": 4, "left_out_as_held_out": 0}
