@@ -1,5 +1,8 @@
 """The networks, one function each: to add one, write the function and decorate it.
 
+A network is a Sequential of any layers that ONNX has operations for. It ends in a Dense with softmax, behind which only
+a Reshape may stand. `train` tries the whole export before the first epoch, and says so where it cannot be done.
+
 Keras is imported inside the functions: it takes seconds to load, and `--help` should list the names at once.
 """
 

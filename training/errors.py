@@ -21,3 +21,9 @@ class RunError(TrainingError):
 
 class ExportError(TrainingError):
     """The graph disagrees with the Keras model, so it was not published."""
+
+
+def one_line(error: Exception) -> str:
+    """Somebody else's error as the end of our sentence: of TensorFlow's "in user code: File ..." only the last line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return (lines[-1] if lines[0].startswith("in user code") else lines[0]).rstrip(".") + "."

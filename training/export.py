@@ -6,16 +6,20 @@ python -m training export --run runs/20250131-120000-lecture-cnn
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from service.model import Model
 from service.registry import Repository
 from training import architectures, card, data, graph, learned, parity
+from training.architectures import Architecture
 from training.digit_accuracy import digit_accuracy
 from training.digits import split
-from training.errors import RunError
+from training.errors import ExportError, RunError, one_line
 from training.runs import Run
 
 
@@ -48,6 +52,26 @@ def export(run: Run, repository: Repository, name: str, console: Console, source
     return version
 
 
+def rehearse(architecture: Architecture, model: keras.Model, pixels: NDArray[np.uint8]) -> None:
+    """Everything that export will do to the trained model, done to the untrained one and published nowhere.
+
+    A second before the first epoch, so that a network which cannot be saved, exported or served says so then and
+    not after the hours of training. Raises ExportError.
+    """
+    try:
+        with TemporaryDirectory() as folder:
+            model.save(Path(folder) / "model.keras")
+            saved = _read(Path(folder) / "model.keras")
+        # Biases begin at 0, and what adds 0 is left out of a graph: moved a little, they are all there as when trained.
+        saved.set_weights([weights + np.float32(0.01) for weights in saved.get_weights()])
+        card.about_model(architecture, saved)
+        parity.check(saved, architecture.head, graph.onnx_graph(saved, architecture.head).SerializeToString(), pixels)
+    except Exception as error:  # the border to whatever a new architecture is made of
+        raise ExportError(
+            f"{architecture.name} could not be exported, so it is not trained: {one_line(error)}"
+        ) from error
+
+
 def about_itself(name: str, described: card.Card) -> dict[str, str]:
     """What the file says of itself: name, architecture, classes, summary and time of creation."""
     return {
@@ -62,6 +86,10 @@ def about_itself(name: str, described: card.Card) -> dict[str, str]:
 def load_keras(run: Run) -> keras.Model:
     """The run's best weights. Raises RunError where the file is missing or damaged."""
     try:
-        return keras.models.load_model(run.model, custom_objects={"digit_accuracy": digit_accuracy})
+        return _read(run.model)
     except (OSError, ValueError, KeyError) as error:
         raise RunError(f"{run.model} cannot be read ({error}). Train again.") from error
+
+
+def _read(file: Path) -> keras.Model:
+    return keras.models.load_model(file, custom_objects={"digit_accuracy": digit_accuracy})

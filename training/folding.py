@@ -3,6 +3,8 @@
 Each looks for one exact pattern and leaves the graph alone where it does not find it; parity.py checks the result.
 """
 
+import math
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -13,33 +15,28 @@ CHANNELS_LAST = [0, 2, 3, 1]  # what a Transpose does between ONNX's (n, c, h, w
 
 def fold(model: onnx.ModelProto) -> None:
     """Change the graph in place: same answers, fewer nodes."""
-    graph = model.graph
-    _fold_transpose(graph)
-    _fold_scale(graph)
-    _drop_unused(graph)
+    _fold_transpose(model)
+    _fold_scale(model.graph)
+    _drop_unused(model.graph)
 
 
-def _fold_transpose(graph: onnx.GraphProto) -> None:
+def _fold_transpose(model: onnx.ModelProto) -> None:
     """Transpose -> Reshape -> MatMul becomes Reshape -> MatMul with the weights' rows in the other order.
 
     Keras flattens (h, w, c), ONNX computes (c, h, w). Moving 784 numbers for each digit, or the rows once, is the same.
     """
+    graph, numbers = model.graph, _numbers_per_digit(model)
     for transpose in [node for node in graph.node if node.op_type == "Transpose"]:
         reshape = _only_reader(graph, transpose, "Reshape")
         matmul = _only_reader(graph, reshape, "MatMul") if reshape else None
         channels = _channels(graph, transpose.input[0])
         if matmul is None or channels is None or onnx.helper.get_node_attr_value(transpose, "perm") != CHANNELS_LAST:
             continue
-        weights = _initializer(graph, matmul.input[1])
-        rows, units = weights.shape
-        side = int(np.sqrt(rows // channels))
-        if side * side * channels != rows:
+        weights = _initializer(graph, matmul.input[1]) if _is_initializer(graph, matmul.input[1]) else np.empty(0)
+        if len(weights) != numbers.get(transpose.output[0]):  # a Reshape to (49, 16) leaves 16 rows of weights, not 784
             continue
-        _replace(
-            graph,
-            matmul.input[1],
-            weights.reshape(side, side, channels, units).transpose(2, 0, 1, 3).reshape(rows, units),
-        )
+        by_channel = weights.reshape(-1, channels, weights.shape[1]).transpose(1, 0, 2)
+        _replace(graph, matmul.input[1], by_channel.reshape(weights.shape))
         reshape.input[0] = transpose.input[0]
         graph.node.remove(transpose)
 
@@ -63,6 +60,12 @@ def _only_reader(graph: onnx.GraphProto, node: onnx.NodeProto, kind: str) -> onn
     """The one node that reads this node's output, if it is of that kind."""
     readers = [each for each in graph.node if node.output[0] in each.input]
     return readers[0] if len(readers) == 1 and readers[0].op_type == kind else None
+
+
+def _numbers_per_digit(model: onnx.ModelProto) -> dict[str, int]:
+    """How many numbers each value holds for one digit, 0 where that is not known."""
+    values = onnx.shape_inference.infer_shapes(model).graph.value_info
+    return {value.name: math.prod(size.dim_value for size in value.type.tensor_type.shape.dim[1:]) for value in values}
 
 
 def _channels(graph: onnx.GraphProto, value: str) -> int | None:

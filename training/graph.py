@@ -10,7 +10,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
-from training.errors import ExportError
+from training.errors import ExportError, one_line
 from training.folding import fold
 from training.heads import Head
 
@@ -21,16 +21,28 @@ def onnx_graph(model: keras.Sequential, head: Head) -> onnx.ModelProto:
     """The exported graph, without metadata.
 
     Input `pixels` uint8 (N, 28, 28, 1), 0 to 255. Outputs `probabilities` float32 (N, 10), rows summing to 1, and for
-    the lecture's head `lecture_output` float32 (N, 10, 10, 1). Raises ExportError for a model it cannot walk through.
+    the lecture's head `lecture_output` float32 (N, 10, 10, 1). Raises ExportError for a model it cannot walk through,
+    or one with an operation that ONNX does not have.
     """
+    _parts(model)  # asked here too: within tf.function its sentences come out wrapped in "in user code: File ..."
+    try:
+        graph = _converted(model, head)
+        onnx.checker.check_model(graph, full_check=True)
+    except Exception as error:  # the border to other people's converters, which raise whatever they like
+        raise ExportError(f"{model.name} cannot be written as ONNX, opset {OPSET}: {one_line(error)}") from error
+    return graph
+
+
+def _converted(model: keras.Sequential, head: Head) -> onnx.ModelProto:
+    """What tf2onnx makes of it, tidied."""
     pixels = tf.TensorSpec((None, 28, 28, 1), tf.uint8, name="pixels")
     traced = tf.function(lambda pixels: _answer(model, head, pixels), input_signature=[pixels])
+    tf2onnx.logging.set_level(tf2onnx.logging.CRITICAL)  # what it cannot convert, onnx's checker says once more
     graph, _ = tf2onnx.convert.from_function(traced, [pixels], opset=OPSET)
     fold(graph)
     _name_batch_axis(graph)
     _order_outputs(graph)
     _plain_onnx_only(graph)
-    onnx.checker.check_model(graph, full_check=True)
     return graph
 
 
@@ -40,7 +52,9 @@ def _answer(model: keras.Sequential, head: Head, pixels: tf.Tensor) -> dict[str,
     values = tf.cast(pixels, tf.float32) / 255.0
     for layer in body:
         values = _apply(layer, values)
-    logits = tf.matmul(values, last.kernel) + last.bias
+    logits = tf.matmul(values, last.kernel)
+    if last.use_bias:
+        logits += last.bias
     answer = {"probabilities": tf.nn.softmax(head.log_scores(logits))}
     if head.keeps_output:
         answer["lecture_output"] = tf.reshape(tf.nn.softmax(logits), (-1, *model.output_shape[1:]))
@@ -51,23 +65,26 @@ def _parts(model: keras.Sequential) -> tuple[list[keras.layers.Layer], keras.lay
     """(the layers before the last Dense, the last Dense); only a Reshape may follow it."""
     if not isinstance(model, keras.Sequential):
         raise ExportError(f"{model.name} is not a Sequential model; export walks through layers in a row only.")
-    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.Reshape)]
-    last = layers[-1]
-    if not isinstance(last, keras.layers.Dense) or last.activation.__name__ != "softmax":
+    layers = list(model.layers)
+    while layers and isinstance(layers[-1], keras.layers.Reshape):
+        layers.pop()
+    last = layers.pop() if layers else None
+    if not isinstance(last, keras.layers.Dense) or getattr(last.activation, "__name__", "") != "softmax":
         raise ExportError(
-            f"{model.name} ends in {last.name}; expected a Dense layer with softmax, then at most a Reshape."
+            f"{model.name} ends in a {type(last).__name__} layer; expected a Dense layer with softmax "
+            '(activation="softmax"), then at most a Reshape.'
         )
-    return layers[:-1], last
+    return layers, last
 
 
 def _apply(layer: keras.layers.Layer, values: tf.Tensor) -> tf.Tensor:
     """One layer at rest: dropout passes everything on.
 
-    Keras's Flatten asks for the batch size at run time, which ONNX spells as Shape, Gather, Slice, Concat, Cast and
-    Reshape. The length of a row is known, so one Reshape to (-1, 784) says the same.
+    Keras's Flatten and Reshape ask for the batch size at run time, which ONNX spells as Shape, Gather, Slice, Concat,
+    Cast and Reshape. The shape of a row is known, so one Reshape to (-1, 784) says the same.
     """
-    if isinstance(layer, keras.layers.Flatten):
-        return tf.reshape(values, (-1, layer.output.shape[-1]))
+    if isinstance(layer, keras.layers.Flatten | keras.layers.Reshape):
+        return tf.reshape(values, (-1, *layer.output.shape[1:]))
     return layer(values, training=False)
 
 

@@ -55,5 +55,7 @@ def _size(size: tuple[int, int]) -> str:
 
 
 def _activation(layer: Any) -> str:
-    name = layer.activation.__name__
+    name = getattr(
+        layer.activation, "__name__", type(layer.activation).__name__
+    )  # a function, or a layer such as PReLU
     return "" if name == "linear" else f", {ACTIVATIONS.get(name, name)}"

@@ -16,20 +16,22 @@ from training.checkpoint import Checkpoint, History, read_state
 from training.config import TrainConfig
 from training.digit_accuracy import digit_accuracy
 from training.errors import RunError
-from training.heads import Head
+from training.export import rehearse
 from training.lesson import Lesson, prepare
 from training.progress import EpochProgress
 from training.runs import Run
 
+REHEARSED = 100  # digits to compare before the first epoch; export compares all that are held out
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
 
 
 def train(config: TrainConfig, runs: Path, console: Console) -> Run:
     """Start a run under `runs` and take it to its end. Raises DataError or RunError."""
-    architectures.find(config.architecture)  # a wrong name should fail before the data are read
+    architecture = architectures.find(config.architecture)  # a wrong name should fail before the data are read
     digits = data.load(Path(config.data))
-    lesson = prepare(config, digits)
-    return _finish(Run.create(runs, config, digits), lesson, console)
+    lesson, model = prepare(config, digits), compiled_model(config)
+    rehearse(architecture, model, lesson.held_out.pixels[:REHEARSED])
+    return _finish(Run.create(runs, config, digits), lesson, model, console)
 
 
 def resume(run: Run, console: Console) -> Run:
@@ -38,15 +40,14 @@ def resume(run: Run, console: Console) -> Run:
         console.print(f"{run.folder} has finished already; there is nothing left to do.", highlight=False)
         return run
     lesson = prepare(run.config, run.digits(Path(run.config.data)))
-    return _finish(run, lesson, console)
+    return _finish(run, lesson, compiled_model(run.config), console)
 
 
-def _finish(run: Run, lesson: Lesson, console: Console) -> Run:
+def _finish(run: Run, lesson: Lesson, model: keras.Model, console: Console) -> Run:
     """Fit, save the model, and last the result, which marks the run as finished."""
     console.print(f"{run.folder}: {lesson.sentence()}", highlight=False, soft_wrap=True)
-    keras.utils.set_random_seed(run.config.seed)
     try:
-        keep, model = fit(run, lesson, console)
+        keep = fit(run, model, lesson, console)
     except KeyboardInterrupt:
         raise RunError(f"Stopped. To go on: python -m training train --resume {run.folder}") from None
     model.save(run.model)
@@ -72,10 +73,10 @@ def outcome(history: History, seconds: float) -> dict[str, Any]:
     }
 
 
-def compiled_model(config: TrainConfig) -> tuple[keras.Model, Head]:
-    """The network with optimizer, loss and metric, ready for `fit`, and the head that encodes its labels."""
-    architecture = architectures.find(config.architecture)
-    model = architecture.build()
+def compiled_model(config: TrainConfig) -> keras.Model:
+    """The network with weights to begin with, which the seed decides, optimizer, loss and metric: ready for `fit`."""
+    keras.utils.set_random_seed(config.seed)
+    model = architectures.find(config.architecture).build()
     model.compile(
         optimizer=OPTIMIZERS[config.optimizer](config.learning_rate),
         # Keras drops the trailing 1 of (n, 10, 10, 1) and makes every row of ten sum to 1 before taking the logarithm:
@@ -87,13 +88,13 @@ def compiled_model(config: TrainConfig) -> tuple[keras.Model, Head]:
     )
     # Adam's moments exist from the start, so that a checkpoint can fill them.
     model.optimizer.build(model.trainable_variables)
-    return model, architecture.head
+    return model
 
 
-def fit(run: Run, lesson: Lesson, console: Console) -> tuple[Checkpoint, keras.Model]:
-    """Run all epochs that are left; the model comes back with its best weights."""
+def fit(run: Run, model: keras.Model, lesson: Lesson, console: Console) -> Checkpoint:
+    """Run all epochs that are left; the model has its best weights afterwards."""
     config, learn, held_out = run.config, lesson.learn, lesson.held_out
-    model, head = compiled_model(config)
+    head = architectures.find(config.architecture).head
     stopping, schedule = schedules.stopping(config), schedules.schedule(config)
     keep = Checkpoint(run.checkpoint, stopping, schedule)
     steps = batches.steps_per_epoch(len(learn), config.batch_size)
@@ -116,7 +117,7 @@ def fit(run: Run, lesson: Lesson, console: Console) -> tuple[Checkpoint, keras.M
             keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: _after_epoch(run, keep.history)),
         ],
     )
-    return keep, model
+    return keep
 
 
 def _first_epoch(run: Run) -> int:
