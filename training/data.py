@@ -52,13 +52,13 @@ def _load_folder(folder: Path, part: str) -> Digits:
         found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
         raise DataError(f"{folder} holds no {part} digits (found: {found}). Give {EXPECTED}.")
     if (folder / f"{part}.csv").is_file():
-        return _csv(folder / f"{part}.csv")
+        return _csv(folder / f"{part}.csv", must_be_labelled=part == "train")
     if idx.image_file(folder, part) is not None:
         return idx.read(folder, part)
     return npz.read(folder / "mnist.npz", part)
 
 
-def _csv(file: Path) -> Digits:
+def _csv(file: Path, must_be_labelled: bool = False) -> Digits:
     from training import kaggle  # pandas takes half a second to load, and only CSV needs it
 
-    return kaggle.read(file)
+    return kaggle.read(file, must_be_labelled)

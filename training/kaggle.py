@@ -3,37 +3,41 @@
 A cell that is not a whole number 0 to 255 is refused with its file, row and column; rows count digits, from 1.
 """
 
+import csv
 import hashlib
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from training.digits import Digits, check_labels
+from training.digits import Digits
 from training.errors import DataError
 
 PIXELS = [f"pixel{i}" for i in range(784)]
+NO_NUMBER = -1  # stands for a cell that is no whole number until _check_range refuses it
 
 
-def read(file: Path) -> Digits:
+def read(file: Path, must_be_labelled: bool = False) -> Digits:
     """The digits of a CSV file, with labels where it has them. Raises DataError naming file, row and column."""
-    table = _table(file)
-    labelled = "label" in table.columns
-    _check_columns(list(table.columns), file)
+    table = _table(file, must_be_labelled)
+    columns = list(table.columns)
+    _check_columns(columns, file, must_be_labelled)
     if len(table) == 0:
         raise DataError(f"{file}: a header but no rows; expected at least one digit.")
-    numbers = _numbers(table, file)
-    labels = check_labels(numbers[:, 0], file) if labelled else None
-    pixels = numbers[:, 1:] if labelled else numbers
-    _check_range(pixels, file)
-    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Digits(pixels.astype(np.uint8).reshape(-1, 28, 28), labels, {file.name: sha256})
+    numbers = np.stack([_whole_numbers(table[name]) for name in columns], axis=1)
+    _check_range(numbers, columns, file)
+    labels = numbers[:, 0].astype(np.uint8) if "label" in columns else None
+    pixels = numbers[:, -len(PIXELS) :].astype(np.uint8).reshape(-1, 28, 28)
+    return Digits(pixels, labels, {file.name: hashlib.sha256(file.read_bytes()).hexdigest()})
 
 
-def _table(file: Path) -> pd.DataFrame:
-    """The file as pandas reads it, its columns in Kaggle's order, empty lines at the end left out."""
+def _table(file: Path, must_be_labelled: bool) -> pd.DataFrame:
+    """The file as pandas reads it, empty lines at the end left out."""
     if file.stat().st_size == 0:
         raise DataError(f"{file} is empty; expected a CSV file with the columns label, pixel0 … pixel783.")
     try:
@@ -48,6 +52,7 @@ def _table(file: Path) -> pd.DataFrame:
         UnicodeDecodeError,
         ValueError,
     ) as error:
+        _refuse_long_row(file, must_be_labelled)
         raise DataError(
             f"{file}: cannot be read as CSV ({str(error).strip()}). Expected 785 cells in every row."
         ) from error
@@ -56,12 +61,12 @@ def _table(file: Path) -> pd.DataFrame:
     return table[: len(table) - int(empty[::-1].cumprod().sum())]
 
 
-def _check_columns(columns: list[str], file: Path) -> None:
+def _check_columns(columns: list[str], file: Path, must_be_labelled: bool) -> None:
     """Exactly Kaggle's columns, or a sentence that names the first difference."""
-    expected = (["label"] if "label" in columns else []) + PIXELS
+    expected = (["label"] if must_be_labelled or "label" in columns else []) + PIXELS
     if columns == expected:
         return
-    missing = [name for name in expected if name not in columns]
+    missing = [name for name in [*PIXELS, *expected[:1]] if name not in columns]
     extra = [name for name in columns if name not in expected]
     found = f"{sum(name in PIXELS for name in columns)} pixel columns"
     problem = (
@@ -77,25 +82,47 @@ def _check_columns(columns: list[str], file: Path) -> None:
     )
 
 
-def _numbers(table: pd.DataFrame, file: Path) -> NDArray[np.int64]:
-    """All cells as int64 (n, columns). A column that pandas did not read as integers is searched for the culprit."""
-    for name in table.columns[[dtype.kind not in "iu" for dtype in table.dtypes]]:
-        values = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-        wrong = ~(np.isfinite(values) & (values == np.floor(values)))
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            cell = table[name].iloc[row]
-            found = "is empty" if pd.isna(cell) else f"is '{cell}'"
-            expected = "a digit 0 to 9" if name == "label" else "a whole number 0 to 255"
-            raise DataError(f"{file}, row {row + 1}: {name} {found}; expected {expected}.")
-        table = table.assign(**{name: np.clip(values, -1e9, 1e9).astype(np.int64)})
-    return table.to_numpy(np.int64)
+def _refuse_long_row(file: Path, must_be_labelled: bool) -> None:
+    """Say which row has more cells than the header has names, if one does: pandas counts lines and speaks of fields."""
+    rows = _rows(file)
+    header = next(rows, [])
+    for number, cells in enumerate(rows, start=1):
+        if len(cells) > len(header):
+            _check_columns([name.strip() for name in header], file, must_be_labelled)
+            raise DataError(f"{file}, row {number}: {len(cells)} cells; expected {len(header)}.")
 
 
-def _check_range(pixels: NDArray[np.int64], file: Path) -> None:
-    wrong = (pixels < 0) | (pixels > 255)
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise DataError(
-            f"{file}, row {row + 1}: pixel{column} is {pixels[row, column]}; expected a whole number 0 to 255."
-        )
+def _rows(file: Path) -> Iterator[list[str]]:
+    """The cells as they are written, row by row, the header first; ends where the file is no CSV."""
+    with file.open(newline="", encoding="utf-8-sig", errors="replace") as stream, suppress(csv.Error):
+        yield from csv.reader(stream)
+
+
+def _whole_numbers(column: pd.Series) -> NDArray[np.int64]:
+    """A column as int64 (n,), with NO_NUMBER for what is not a whole number."""
+    if column.dtype.kind in "iu":
+        return column.to_numpy(np.int64)  # a uint64 beyond int64 comes out negative, so it is refused as well
+    if column.dtype.kind == "b":
+        return np.full(len(column), NO_NUMBER)
+    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    whole = (np.abs(values) < 2**53) & (values == np.floor(values))
+    return np.where(whole, values, NO_NUMBER).astype(np.int64)
+
+
+def _check_range(numbers: NDArray[np.int64], columns: list[str], file: Path) -> None:
+    """Refuse the first cell that is no digit or no pixel, in the words of the file."""
+    wrong = (numbers < 0) | (numbers > np.where(np.array(columns) == "label", 9, 255))
+    if not wrong.any():
+        return
+    row, column = map(int, np.unravel_index(wrong.argmax(), wrong.shape))
+    cells = next(islice(_rows(file), row + 1, None), [])
+    name, expected = columns[column], "a whole number 0 to 255"
+    if name == "label":
+        name, expected = "the label", "a digit 0 to 9"
+    found = _quoted(cells[column].strip() if column < len(cells) else "")
+    raise DataError(f"{file}, row {row + 1}: {name} {found}; expected {expected}.")
+
+
+def _quoted(cell: str) -> str:
+    shown = cell if len(cell) <= 40 else f"{cell[:40]}…"
+    return "is empty" if not cell else f"is {shown}" if cell.lstrip("+-").isdecimal() else f"is '{shown}'"

@@ -62,22 +62,47 @@ REFUSED = {
     "text": (cell(5, 1, "black"), "row 5: pixel0 is 'black'; expected a whole number 0 to 255"),
     "a fraction": (cell(5, 7, "12.5"), "row 5: pixel6 is '12.5'; expected a whole number 0 to 255"),
     "infinity": (cell(5, 7, "inf"), "row 5: pixel6 is 'inf'; expected a whole number 0 to 255"),
-    "1e400": (cell(5, 7, "1e400"), "row 5: pixel6 is 'inf'; expected a whole number 0 to 255"),
-    "a number beyond int64": (cell(5, 7, "99999999999999999999"), "row 5: pixel6 is"),
+    "1e400": (cell(5, 7, "1e400"), "row 5: pixel6 is '1e400'; expected a whole number 0 to 255"),
+    "a number beyond int64": (
+        cell(5, 7, "99999999999999999999999"),
+        "row 5: pixel6 is 99999999999999999999999; expected a whole number 0 to 255",
+    ),
+    "a number beyond int64 within uint64": (
+        cell(5, 7, "18446744073709551615"),
+        "row 5: pixel6 is 18446744073709551615; expected a whole number 0 to 255",
+    ),
+    "a label beyond int64": (cell(5, 0, "-99999999999999999999999"), "the label is -99999999999999999999999; expected"),
+    "nan": (cell(5, 7, "nan"), "row 5: pixel6 is 'nan'; expected a whole number 0 to 255"),
+    "NA": (cell(2, 0, "NA"), "row 2: the label is 'NA'; expected a digit 0 to 9"),
+    "a long text": (cell(5, 7, "x" * 50), f"row 5: pixel6 is '{'x' * 40}…'; expected a whole number"),
+    "nothing but True": (lambda rows: cell(1, 7, "True")(rows[:2]), "row 1: pixel6 is 'True'; expected a whole number"),
     "true": (cell(5, 7, "True"), "row 5: pixel6 is 'True'; expected a whole number 0 to 255"),
     "an empty cell": (cell(4, 9, ""), "row 4: pixel8 is empty; expected a whole number 0 to 255"),
     "label 10": (cell(2, 0, "10"), "row 2: the label is 10; expected a digit 0 to 9"),
     "label -1": (cell(2, 0, "-1"), "row 2: the label is -1; expected a digit 0 to 9"),
-    "label seven": (cell(2, 0, "seven"), "row 2: label is 'seven'; expected a digit 0 to 9"),
-    "label 3.5": (cell(2, 0, "3.5"), "row 2: label is '3.5'; expected a digit 0 to 9"),
-    "no label": (cell(2, 0, ""), "row 2: label is empty; expected a digit 0 to 9"),
-    "a row too long": (lambda rows: [*rows[:6], rows[6] + ",0", *rows[7:]], "line 7, saw 786"),
+    "label seven": (cell(2, 0, "seven"), "row 2: the label is 'seven'; expected a digit 0 to 9"),
+    "label 3.5": (cell(2, 0, "3.5"), "row 2: the label is '3.5'; expected a digit 0 to 9"),
+    "no label": (cell(2, 0, ""), "row 2: the label is empty; expected a digit 0 to 9"),
+    "a row too long": (lambda rows: [*rows[:6], rows[6] + ",0", *rows[7:]], "row 6: 786 cells; expected 785"),
     "every row too long": (
         lambda rows: [rows[0], *(row + ",0" for row in rows[1:])],
-        "Expected 785 cells in every row",
+        "row 1: 786 cells; expected 785",
+    ),
+    "the first row too long": (lambda rows: [rows[0], rows[1] + ",0", *rows[2:]], "row 1: 786 cells; expected 785"),
+    "a row too long after an empty line": (
+        lambda rows: [*rows[:3], "", *rows[3:6], rows[6] + ",0,0", *rows[7:]],
+        "row 7: 787 cells; expected 785",
+    ),
+    "a row too long under a wrong header": (
+        lambda rows: [rows[0].replace("pixel9,", "pixel_9,"), rows[1], rows[2] + ",0"],
+        "row 0 (the header): the column pixel9 is missing",
+    ),
+    "no label in train.csv": (
+        without_column("label"),
+        "row 0 (the header): the column label is missing (784 pixel columns found); expected label (train.csv only)",
     ),
     "a row too short": (lambda rows: [*rows[:6], rows[6].rsplit(",", 1)[0], *rows[7:]], "row 6: pixel783 is empty"),
-    "an empty line": (lambda rows: [*rows[:6], "", *rows[6:]], "row 6: label is empty"),
+    "an empty line": (lambda rows: [*rows[:6], "", *rows[6:]], "row 6: the label is empty"),
     "a header alone": (lambda rows: rows[:1], "a header but no rows"),
 }
 
@@ -121,6 +146,11 @@ def test_whole_numbers_written_as_floats_windows_lines_and_empty_last_lines_are_
     read = data.load(tmp_path / "mine.csv")
     assert len(read) == 12
     assert read.pixels[2].ravel()[4] == 255
+
+
+def test_a_lone_file_needs_no_labels(lines: list[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("\n".join(without_column("label")(lines)))
+    assert data.load(tmp_path / "mine.csv").labels is None
 
 
 def test_kaggles_test_file_has_no_labels(kaggle: Path, handwriting: Digits) -> None:
