@@ -15,36 +15,40 @@ EXPECTED = "a folder with train.csv (Kaggle) or train-images-idx3-ubyte[.gz] (MN
 def load(path: Path, part: str = "train") -> Digits:
     """The digits of `part`: "train" (labelled) or "test" (MNIST's 10,000 labelled, Kaggle's 28,000 unlabelled).
 
-    A single .csv file is taken as it is, whatever the part. Raises DataError with file, row and what was expected.
+    A single .csv file is taken as it is, whatever the part; one of MNIST's four files stands for the folder it is in.
+    Raises DataError with file, row and what was expected.
     """
     if not path.exists():
         raise DataError(f"{path} does not exist. Give {EXPECTED}; or run `python -m training data` to fetch MNIST.")
     if path.is_dir():
         return _load_folder(path, part)
-    if path.suffix == ".csv":
+    if idx.is_one(path):
+        return idx.read(path.parent, part)
+    if path.suffix.lower() == ".csv":
         return _csv(path)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return npz.read(path, part)
     raise DataError(f"{path} is not a kind of file that holds digits. Give {EXPECTED}.")
 
 
 def parts(path: Path) -> list[str]:
     """Which of "train" and "test" the data set has; ["train"] for neither, so that `load` says what is wrong."""
-    if not path.is_dir():
-        return ["train", "test"] if path.suffix == ".npz" else ["train"]
     return [part for part in ("train", "test") if _has(path, part)] or ["train"]
 
 
 def has_labelled_test(path: Path) -> bool:
     """Are there labelled digits set aside, to judge a model but never to train it? MNIST has them, Kaggle's not."""
-    kaggle = path.suffix == ".csv" or any((path / f"{part}.csv").exists() for part in ("train", "test"))
+    kaggle = path.suffix.lower() == ".csv" or any((path / f"{part}.csv").exists() for part in ("train", "test"))
     return not kaggle and "test" in parts(path)
 
 
-def _has(folder: Path, part: str) -> bool:
-    if any((folder / f"{each}.csv").is_file() for each in ("train", "test")):
-        return (folder / f"{part}.csv").is_file()
-    return idx.image_file(folder, part) is not None or (folder / "mnist.npz").is_file()
+def _has(path: Path, part: str) -> bool:
+    if path.suffix.lower() == ".npz":
+        return npz.has(path, part)
+    folder = path.parent if idx.is_one(path) else path
+    if any((path / f"{each}.csv").is_file() for each in ("train", "test")):
+        return (path / f"{part}.csv").is_file()
+    return idx.image_file(folder, part) is not None or npz.has(path / "mnist.npz", part)
 
 
 def _load_folder(folder: Path, part: str) -> Digits:

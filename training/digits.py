@@ -25,14 +25,19 @@ class Digits:
         return Digits(self.pixels[index], None if self.labels is None else self.labels[index], self.files)
 
 
-def check_labels(labels: NDArray[np.generic], file: Path) -> NDArray[np.uint8]:
-    """Labels as uint8 (n,). Raises DataError naming the first row that is not 0 to 9; rows count from 1."""
+def check_labels(labels: NDArray[np.generic], file: Path, array: str = "") -> NDArray[np.uint8]:
+    """Labels as uint8 (n,). Raises DataError naming the first row that is not 0 to 9; rows count from 1.
+
+    `array` is the labels' name in a file that holds other arrays too.
+    """
     if labels.dtype.kind not in "iu":
-        raise DataError(f"{file}: labels are {labels.dtype}; expected whole numbers 0 to 9.")
+        kind = "text" if labels.dtype.kind in "US" else labels.dtype
+        raise DataError(f"{file}: {array or 'labels'} holds {kind}; expected whole numbers 0 to 9.")
     wrong = (labels < 0) | (labels > 9)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise DataError(f"{file}, row {row + 1}: the label is {labels[row]}; expected a digit 0 to 9.")
+        where = f"row {row + 1} of {array}" if array else f"row {row + 1}"
+        raise DataError(f"{file}, {where}: the label is {labels[row]}; expected a digit 0 to 9.")
     return labels.astype(np.uint8)
 
 

@@ -5,6 +5,8 @@ Format: two zero bytes, a type (8 = uint8), the number of dimensions, each size 
 
 import gzip
 import hashlib
+import math
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -17,17 +19,23 @@ from training.errors import DataError
 
 PARTS = {"train": "train", "test": "t10k"}  # what the files of each part begin with
 UBYTE = 8
+NAMES = re.compile(r"(train|t10k)-(images[-.]idx3|labels[-.]idx1)-ubyte(\.gz)?")
 
 
 def image_file(folder: Path, part: str) -> Path | None:
     """The file with the part's pictures, or None where the folder has none."""
-    return _find(folder, f"{PARTS[part]}-images", "idx3")
+    return find(folder, f"{PARTS[part]}-images-idx3-ubyte")
+
+
+def is_one(file: Path) -> bool:
+    """Is this one of the four files, by its name?"""
+    return NAMES.fullmatch(file.name) is not None
 
 
 def read(folder: Path, part: str) -> Digits:
     """The digits of `part` ("train" or "test"). Raises DataError naming file and row."""
     images_at = image_file(folder, part)
-    labels_at = _find(folder, f"{PARTS[part]}-labels", "idx1")
+    labels_at = find(folder, f"{PARTS[part]}-labels-idx1-ubyte")
     if images_at is None or labels_at is None:
         kind = "images-idx3" if images_at is None else "labels-idx1"
         raise DataError(
@@ -35,8 +43,6 @@ def read(folder: Path, part: str) -> Digits:
         )
     pixels, pixels_sha = _array(images_at, dimensions=3)
     labels, labels_sha = _array(labels_at, dimensions=1)
-    if pixels.shape[1:] != (28, 28):
-        raise DataError(f"{images_at}: pictures of {pixels.shape[1]}x{pixels.shape[2]}; expected 28x28.")
     if len(pixels) != len(labels):
         raise DataError(
             f"{images_at}: {len(pixels)} pictures, but {labels_at.name} has {len(labels)} labels; expected as many."
@@ -44,10 +50,10 @@ def read(folder: Path, part: str) -> Digits:
     return Digits(pixels, check_labels(labels, labels_at), {images_at.name: pixels_sha, labels_at.name: labels_sha})
 
 
-def _find(folder: Path, stem: str, kind: str) -> Path | None:
-    """Both spellings are about: train-images-idx3-ubyte and train-images.idx3-ubyte."""
-    names = [f"{stem}{dot}{kind}-ubyte{gz}" for dot in "-." for gz in ("", ".gz")]
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+def find(folder: Path, name: str) -> Path | None:
+    """The file of that name, plain or .gz. It may also be spelt train-images.idx3-ubyte."""
+    spellings = [name, f"{name}.gz", name.replace("-idx", ".idx"), f"{name.replace('-idx', '.idx')}.gz"]
+    return next((folder / each for each in spellings if (folder / each).is_file()), None)
 
 
 def _array(file: Path, dimensions: int) -> tuple[NDArray[np.uint8], str]:
@@ -63,12 +69,14 @@ def _array(file: Path, dimensions: int) -> tuple[NDArray[np.uint8], str]:
             f"{file}: begins with {data[:4].hex(' ')}; expected 00 00 08 {dimensions:02d}, an IDX file of bytes."
         )
     shape = struct.unpack(f">{dimensions}I", data[4:header])
+    if shape[0] and shape[1:] not in ((), (28, 28)):
+        raise DataError(f"{file}: pictures of {shape[1]}x{shape[2]}; expected 28x28.")
     _check_length(file, len(data) - header, shape)
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape), hashlib.sha256(data).hexdigest()
 
 
 def _check_length(file: Path, found: int, shape: tuple[int, ...]) -> None:
-    row_bytes = int(np.prod(shape[1:], dtype=np.int64))
+    row_bytes = math.prod(shape[1:])
     expected = shape[0] * row_bytes
     if shape[0] == 0 or row_bytes == 0:
         raise DataError(f"{file}: holds no digits (sizes {shape}); expected at least one.")

@@ -17,8 +17,8 @@ ARCHITECTURE, OPTIMIZER, SCHEDULE = Literal[tuple(ARCHITECTURES)], Literal[OPTIM
 Data = Annotated[
     Path | None,
     typer.Option(
-        help="Kaggle's folder (train.csv, test.csv) or a .csv file; a folder with MNIST's IDX files (plain or .gz); "
-        f"or mnist.npz. Without it: {DEFAULT_DATA}, fetched if it is not there.",
+        help="Kaggle's folder (train.csv, test.csv) or a .csv file; MNIST's IDX files (plain or .gz), folder or one "
+        f"file; or mnist.npz. Without it: {DEFAULT_DATA}, fetched if it is not there.",
         show_default=False,
     ),
 ]

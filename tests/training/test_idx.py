@@ -1,13 +1,15 @@
 """MNIST's own files, plain and zipped, and mnist.npz; what is short, long or of another kind is refused by name."""
 
 import gzip
+import io
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.training.files import idx_bytes, write_idx, write_npz
+from tests.training.files import csv_table, idx_bytes, write_idx, write_npz
 from training import data
 from training.digits import Digits
 from training.errors import DataError
@@ -44,6 +46,26 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 Spoil = Callable[[Path], object]
 
 
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "zipped"])
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte"])
+def test_one_of_the_files_stands_for_its_folder(name: str, zipped: bool, handwriting: Digits, tmp_path: Path) -> None:
+    write_idx(tmp_path, handwriting.pixels[:50], handwriting.labels[:50], test=10, zipped=zipped)
+    file = tmp_path / (f"{name}.gz" if zipped else name)
+    assert (len(data.load(file)), len(data.load(file, "test"))) == (40, 10)
+    assert data.parts(file) == ["train", "test"]
+    assert data.has_labelled_test(file)
+
+
+def test_suffixes_may_be_capitals(handwriting: Digits, tmp_path: Path) -> None:
+    write_npz(tmp_path / "MNIST.npz", handwriting.pixels[:50], handwriting.labels[:50], test=10)
+    (tmp_path / "MNIST.npz").rename(tmp_path / "MNIST.NPZ")
+    assert len(data.load(tmp_path / "MNIST.NPZ", "test")) == 10
+    assert data.has_labelled_test(tmp_path / "MNIST.NPZ")
+    csv_table(handwriting.pixels[:50], handwriting.labels[:50]).to_csv(tmp_path / "MINE.CSV", index=False)
+    assert len(data.load(tmp_path / "MINE.CSV")) == 50
+    assert not data.has_labelled_test(tmp_path / "MINE.CSV")
+
+
 def rewrite(name: str, change: Callable[[bytes], bytes]) -> Spoil:
     return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes()))
 
@@ -65,6 +87,14 @@ REFUSED = {
         "begins with 00 00 08 01; expected 00 00 08 03",
     ),
     "floats": (rewrite(IMAGES, lambda b: b"\0\0\x0d" + b[3:]), "begins with 00 00 0d 03; expected 00 00 08 03"),
+    "sizes of 4,294,967,295": (
+        rewrite(IMAGES, lambda b: b[:4] + b"\xff" * 12),
+        f"{IMAGES}: pictures of 4294967295x4294967295; expected 28x28.",
+    ),
+    "4,294,967,295 pictures": (
+        rewrite(IMAGES, lambda b: b[:4] + b"\xff" * 4 + b[8:]),
+        f"{IMAGES}, row 41: the file ends here; expected 4294967295 rows of 784 bytes",
+    ),
     "no digits": (rewrite(IMAGES, lambda b: idx_bytes(np.zeros((0, 28, 28), np.uint8))), "holds no digits"),
     "27 rows": (
         rewrite(IMAGES, lambda b: idx_bytes(np.zeros((40, 27, 28), np.uint8))),
@@ -118,7 +148,10 @@ def one_pixel(value: int) -> np.ndarray:
 
 
 NPZ = {
-    "no such array": ({"x_train": np.zeros((5, 28, 28), np.uint8)}, "has no array"),
+    "no such array": (
+        {"x_train": np.zeros((5, 28, 28), np.uint8)},
+        "mnist.npz: has no array y_train (found: x_train); expected x_train, y_train, x_test and y_test.",
+    ),
     "pixels as a row": (
         {"x_train": np.zeros((5, 784), np.uint8)},
         "x_train has the shape (5, 784); expected (n, 28, 28)",
@@ -127,9 +160,9 @@ NPZ = {
     "256": ({"x_train": one_pixel(256)}, "row 4 of x_train: a pixel is 256"),
     "-1": ({"x_train": one_pixel(-1)}, "row 4 of x_train: a pixel is -1"),
     "four labels": ({"y_train": np.zeros(4, np.uint8)}, "y_train has the shape (4,); expected (5,)"),
-    "label 11": ({"y_train": np.array([1, 2, 11, 4, 5])}, "row 3: the label is 11; expected a digit 0 to 9"),
-    "labels as text": ({"y_train": np.array(list("12345"))}, "labels are <U1; expected whole numbers"),
-    "pickled": ({"y_train": np.array([1, "a", None, {}, 2], object)}, "cannot be read as an .npz file"),
+    "label 11": ({"y_train": np.array([1, 2, 11, 4, 5])}, "row 3 of y_train: the label is 11; expected a digit 0 to 9"),
+    "labels as text": ({"y_train": np.array(list("12345"))}, "y_train holds text; expected whole numbers"),
+    "pickled": ({"y_train": np.array([1, "a", None, {}, 2], object)}, "y_train holds Python objects; expected whole"),
 }
 
 
@@ -144,11 +177,30 @@ def test_a_wrong_npz_is_refused(name: str, tmp_path: Path) -> None:
     assert "mnist.npz" in str(refused.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a zip", gzip.compress(b"something else")])
+def an_array_alone() -> bytes:
+    """What numpy.save writes, and np.load gives back as an array where an .npz is expected."""
+    np.save(stream := io.BytesIO(), np.zeros((5, 28, 28), np.uint8))
+    return stream.getvalue()
+
+
+NO_NPZ = [b"", b"PK\x03\x04 half a zip", gzip.compress(b"something else"), pickle.dumps([1, 2]), an_array_alone()]
+
+
+@pytest.mark.parametrize("content", NO_NPZ, ids=["empty", "half a zip", "gzip", "a pickle", "one array"])
 def test_an_npz_that_is_none_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "mnist.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"mnist.npz: cannot be read as an .npz file"):
+    with pytest.raises(DataError, match=r"mnist.npz: cannot be read as an .npz file") as refused:
         data.load(tmp_path / "mnist.npz")
+    assert "pickle" not in str(refused.value)  # numpy's advice is to allow pickles
+    assert "protocol" not in str(refused.value)
+    with pytest.raises(DataError, match=r"mnist.npz: cannot be read as an .npz file"):
+        data.load(tmp_path)
+
+
+def test_an_npz_without_test_digits_has_one_part(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", x_train=np.zeros((5, 28, 28), np.uint8), y_train=np.zeros(5, np.uint8))
+    assert data.parts(tmp_path / "mine.npz") == ["train"]
+    assert not data.has_labelled_test(tmp_path / "mine.npz")
 
 
 @pytest.mark.parametrize("place", ["nowhere", "empty", "notes.txt"])
