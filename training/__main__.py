@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From labelled digits to a served model: data, train, export, evaluate, promote; or retrain for all of it.",
 )
-console = Console()
+console = Console(markup=False)  # what is printed names folders, and a folder may be called a[/b]
 DEFAULTS, ALLOWANCE = TrainConfig(), Allowance()
 MODELS, RUNS, NAME = Path("models"), Path("runs"), "digits"
 shelf.add_commands(app, console, MODELS, NAME)
@@ -51,7 +51,7 @@ def data(
 
     if data is None:
         download.fetch(to, console)
-    console.print(inventory.table(data or to))
+    inventory.show(data or to, console)
 
 
 @app.command()

@@ -67,7 +67,7 @@ def table(judged: Judged) -> Table:
     """The figures for a terminal. Recall: how many of the 4s were found; precision: how many called a 4 are one."""
     figures = judged.figures
     right, loss, off = f"{figures['accuracy']:.2%}", f"{figures['log_loss']:.4f}", f"{figures['ece']:.2%}"
-    caption = f"right {right}   log loss {loss}   calibration off by {off}"
+    caption = f"right {right}\nlog loss {loss}\ncalibration off by {off}"  # lines that no terminal breaks
     shown = Table(title=judged.title, caption=caption, title_justify="left", caption_justify="left")
     for heading in ("digit", "n", "recall", "precision", "most often taken for"):
         shown.add_column(heading, justify="right")

@@ -3,24 +3,36 @@
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 
 from training import data
 from training.digits import Digits
 
 
-def table(source: Path) -> Table:
-    """Read and check everything in the data set, and count it. Raises DataError for the first thing that is wrong."""
+def show(source: Path, console: Console) -> None:
+    """Read and check everything in the data set, and count it. Raises DataError for the first thing that is wrong.
+
+    The files come line by line as `sha256sum` prints them: in a table as narrow as this a hash would not stay whole.
+    """
     parts = {part: data.load(source, part) for part in data.parts(source)}
-    shown = Table(title=f"{source}: every file checked", title_justify="left", caption_justify="left")
+    console.print(f"{source}: every file checked", highlight=False, soft_wrap=True)
+    console.print(table(parts))
+    files = {name: sha256 for digits in parts.values() for name, sha256 in digits.files.items()}
+    console.print("SHA-256, of the unzipped contents:", highlight=False)
+    for name, sha256 in files.items():
+        console.print(f"{sha256}  {name}", highlight=False, soft_wrap=True)
+
+
+def table(parts: dict[str, Digits]) -> Table:
+    """How many there are of each digit, and in all."""
+    shown = Table()
     for heading in ("digit", *parts):
         shown.add_column(heading, justify="right")
     counts = [_counts(digits) for digits in parts.values()]
     for digit in range(10):
         shown.add_row(str(digit), *(count[digit] for count in counts), end_section=digit == 9)
     shown.add_row("all", *(f"{len(digits):,}" for digits in parts.values()))
-    files = {name: sha for digits in parts.values() for name, sha in digits.files.items()}
-    shown.caption = "\n".join(f"{name}\n  SHA-256 {sha}" for name, sha in files.items())
     return shown
 
 

@@ -68,7 +68,7 @@ def confusion_matrix(table: NDArray[np.int64], title: str, file: Path) -> None:
     axes.set_yticks(range(10))
     axes.set_xlabel("the model said")
     axes.set_ylabel("it is")
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)  # it names a folder, which may have dollars in it
     axes.tick_params(length=0)
     _save(figure, file)
 
@@ -86,7 +86,7 @@ def worst_mistakes(
         said = int(probabilities[place].argmax())
         axes.imshow(pixels[place], cmap="gray_r", vmin=0, vmax=255)
         axes.set_title(f"said {said} ({probabilities[place, said]:.1%})\nis {labels[place]}", fontsize=8)
-    figure.suptitle(title if len(places) else f"{title}: none", fontsize=10)
+    figure.suptitle(title if len(places) else f"{title}: none", fontsize=10, parse_math=False)
     _save(figure, file)
 
 

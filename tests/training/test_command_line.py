@@ -1,7 +1,9 @@
 """The commands as one types them: what they print, how they exit, and never a stack trace for what a user can mend."""
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -116,6 +118,36 @@ def test_data_counts_and_checks(typed: Callable[..., Done], tmp_path: Path, hand
     done = typed("data", "--data", folder)
     assert (done.code, done.out) == (1, "")
     assert "t10k-labels-idx1-ubyte is empty" in done.err
+
+
+def test_the_hashes_of_the_data_can_be_copied(typed: Callable[..., Done], tmp_path: Path, kaggle: Path) -> None:
+    lines = typed("data", "--data", kaggle).out.splitlines()
+    for name in ("train.csv", "test.csv"):
+        assert f"{hashlib.sha256((kaggle / name).read_bytes()).hexdigest()}  {name}" in lines
+    assert lines[0] == f"{kaggle}: every file checked"
+
+
+BRACKETS = ["a[/b]", "[red]digits", "$a_$"]  # and the last would be a formula in a picture
+
+
+@pytest.mark.parametrize("name", BRACKETS)
+def test_folders_may_be_named_like_markup(
+    name: str, typed: Callable[..., Done], tmp_path: Path, kaggle: Path, published: Repository
+) -> None:
+    """Square brackets are rich's way of writing colours; in a path they are part of the path."""
+    folder = shutil.copytree(kaggle, tmp_path / name)
+    shutil.copytree(published.root, folder / "models")
+    models = ["--models", folder / "models"]
+    done = typed("data", "--data", folder)
+    assert (done.code, done.out.splitlines()[0]) == (0, f"{folder}: every file checked")
+    done = typed("evaluate", "--data", folder, *models, "--out", folder / "out")
+    assert (done.code, f"wrote {folder}/out/metrics.json" in done.out) == (0, True)
+    assert f"held-out digits of {name.rpartition('/')[2]}" in " ".join(done.out.split())
+    done = typed("submit", "--data", folder, *models, "--out", folder / "x.csv")
+    assert f"wrote {folder}/x.csv: 297 digits" in done.out
+    done = typed("retrain", "--data", folder, *models, "--runs", folder, "--epochs", 1, "--force", name)
+    assert done.code == 0, done.err
+    assert f"forced: {name}" in done.out
 
 
 def test_the_whole_way(typed: Callable[..., Done], tmp_path: Path, kaggle: Path) -> None:

@@ -36,6 +36,15 @@ def test_files_and_table(published: Repository, kaggle: Path, tmp_path: Path) ->
     assert f"{figures['per_digit'][7]['recall']:.2%}" in shown
 
 
+@pytest.mark.parametrize("width", [40, 55, 60, 80])
+def test_no_terminal_breaks_the_figures_below_the_table(width: int, published: Repository, kaggle: Path) -> None:
+    console = Console(file=io.StringIO(), width=width)
+    judged = evaluate.judge(published, "digits", 1, kaggle)
+    console.print(evaluate.table(judged))
+    assert f"calibration off by {judged.figures['ece']:.2%}" in console.file.getvalue()
+    assert f"log loss {judged.figures['log_loss']:.4f}" in console.file.getvalue()
+
+
 def test_without_a_choice_digits_set_aside_are_taken(
     published: Repository, handwriting: Digits, tmp_path: Path
 ) -> None:
