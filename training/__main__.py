@@ -9,14 +9,18 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from rich.console import Console
+from training.errors import TrainingError, missing
 
-from training import options, shelf
-from training.comparison import Allowance
-from training.config import TrainConfig
-from training.errors import TrainingError
-from training.quiet import load_tensorflow
+try:
+    import typer
+    from rich.console import Console
+
+    from training import options, shelf
+    from training.comparison import Allowance
+    from training.config import TrainConfig
+    from training.quiet import load_tensorflow
+except ModuleNotFoundError as error:  # after `make serve` there is a Python here, and none of the trainer's packages
+    sys.exit(f"error: {missing(error)}")
 
 app = typer.Typer(
     add_completion=False,
@@ -186,6 +190,8 @@ def main() -> None:
         app()
     except (TrainingError, DigitsError) as error:
         sys.exit(f"error: {error}")
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: {missing(error)}")
     except OSError as error:
         sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}.")
 

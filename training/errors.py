@@ -27,3 +27,11 @@ def one_line(error: Exception) -> str:
     """Somebody else's error as the end of our sentence: of TensorFlow's "in user code: File ..." only the last line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return (lines[-1] if lines[0].startswith("in user code") else lines[0]).rstrip(".") + "."
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    """What to do where a package is not installed; a module of our own that is missing is a fault, and raised again."""
+    package = (error.name or "").partition(".")[0]
+    if package in ("training", "service"):
+        raise error
+    return f"The trainer is not installed here (no {package}): run `make train`, or pip install -e '.[training]'."

@@ -120,6 +120,33 @@ def test_data_counts_and_checks(typed: Callable[..., Done], tmp_path: Path, hand
     assert "t10k-labels-idx1-ubyte is empty" in done.err
 
 
+WITHOUT = """
+import sys
+sys.modules[{package!r}] = None  # as if it were not installed
+sys.argv = ["training", *{words!r}]
+from training.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "words"),
+    [("typer", ["--help"]), ("rich", ["list"]), ("tensorflow", ["train"]), ("pandas", ["submit", "--data", "x.csv"])],
+)
+def test_what_is_not_installed_is_one_sentence(
+    package: str, words: list[str], tmp_path: Path, published: Repository
+) -> None:
+    """`make serve` installs the service alone, and someone may try to train all the same."""
+    (tmp_path / "models").symlink_to(published.root)
+    program = WITHOUT.format(package=package, words=words)
+    variables = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env=variables)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: The trainer is not installed here (no {package}): run `make train`, or pip install -e '.[training]'.\n"
+    )
+
+
 def test_the_hashes_of_the_data_can_be_copied(typed: Callable[..., Done], tmp_path: Path, kaggle: Path) -> None:
     lines = typed("data", "--data", kaggle).out.splitlines()
     for name in ("train.csv", "test.csv"):
