@@ -30,7 +30,7 @@ compose-test: $(VENV)/.training  ## build the images and try them on a real Dock
 	@PYTHON=$(BIN)/python tests/compose/run $(ARGS)
 
 .PHONY: ray-test
-ray-test: $(BIN)/python  ## start the Ray Serve application and call it (Ray gets an environment of its own)
+ray-test: $(VENV)/.whole  ## start the Ray Serve application and call it (Ray gets an environment of its own)
 	@PYTHON=$(PYTHON) tests/ray/run $(ARGS)
 
 .PHONY: train
@@ -45,10 +45,16 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; say which: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Making a virtual environment in $(VENV) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
+
+# pip comes last: one that was interrupted has a Python and no pip, and is made anew
+$(VENV)/.whole: $(BIN)/python
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
+		{ echo "Making the virtual environment in $(VENV) anew ..."; $(PYTHON) -m venv --clear $(VENV); }
+	@touch $@
 
 # The stamps make setup quick the second time: they are newer than what they were made from
-$(VENV)/.service: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/.service: $(VENV)/.whole pyproject.toml constraints.txt
 	@echo "Installing the service ..."
 	@$(PIP) install -c constraints.txt -e .
 	@touch $@
