@@ -26,7 +26,7 @@ def read_state(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as stream, np.load(stream) as arrays:
             return dict(json.loads(str(arrays["state"])))
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise RunError(f"{file} cannot be read ({error}). Start the run again without --resume.") from error
 
 

@@ -58,9 +58,12 @@ class TrainConfig:
         """Read what `save` wrote. Raises RunError where the file is missing or is not a configuration."""
         try:
             values = json.loads(path.read_text())
-            known = {field.name: values.get(field.name, field.default) for field in fields(cls)}
-            return cls(**known | {"architecture": values["architecture"], "data": values["data"]})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{path} is not the configuration of a run ({error}). Give a folder that `train` made."
-            ) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{path} cannot be read ({error}). Give a folder that `train` made.") from error
+        if not isinstance(values, dict) or not {"architecture", "data"} <= values.keys():
+            raise RunError(f"{path} is not the configuration of a run. Give a folder that `train` made.")
+        known = {field.name: values.get(field.name, field.default) for field in fields(cls)}
+        for field in fields(cls):
+            if not isinstance(known[field.name], (int, float) if field.type is float else field.type):
+                raise RunError(f"{path}: {field.name} is {known[field.name]!r}; expected {field.type.__name__}.")
+        return cls(**known)

@@ -17,6 +17,8 @@ from training.config import TrainConfig
 from training.digits import Digits
 from training.errors import DataError, RunError
 
+RESULT = {"epochs_run", "best_epoch", "validation_digit_accuracy", "seconds", "history"}
+
 
 @dataclass(frozen=True)
 class Run:
@@ -60,10 +62,15 @@ class Run:
         return digits
 
     def _files(self) -> dict[str, str]:
-        try:
-            return dict(json.loads((self.folder / "data.json").read_text()))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.folder}/data.json cannot be read ({error}). Train again.") from error
+        files = _read(self.folder / "data.json", "Train again.")
+        if not files or not all(isinstance(sha256, str) for sha256 in files.values()):
+            raise RunError(f"{self.folder}/data.json does not say which files were learned from. Train again.")
+        return files
+
+    @property
+    def way_on(self) -> str:
+        """The command that continues the run."""
+        return f"python -m training train --resume {self.folder}"
 
     @property
     def checkpoint(self) -> Path:
@@ -88,13 +95,24 @@ class Run:
     def result(self) -> dict[str, Any]:
         """epochs_run, best_epoch, seconds and history. Raises RunError while the run is unfinished."""
         if not self.finished:
-            raise RunError(
-                f"{self.folder} has not finished. Continue it with `python -m training train --resume {self.folder}`."
-            )
-        return dict(json.loads((self.folder / "result.json").read_text()))
+            raise RunError(f"{self.folder} has not finished. Continue it with `{self.way_on}`.")
+        advice = f"Remove it; then `{self.way_on}` writes it anew."
+        result = _read(self.folder / "result.json", advice)
+        if not result.keys() >= RESULT or not isinstance(result["history"], list):
+            raise RunError(f"{self.folder}/result.json does not say how the training went. {advice}")
+        return result
 
     def save_result(self, result: dict[str, Any]) -> None:
         """Mark the run as finished. Written last and whole: a folder with a result has a model too."""
         beside = self.folder / "result.tmp"
         beside.write_text(json.dumps(result, indent=2) + "\n")
         beside.replace(self.folder / "result.json")
+
+
+def _read(file: Path, advice: str) -> dict[str, Any]:
+    """A JSON object of the run; an empty one for JSON of another kind. Raises RunError for what is no JSON."""
+    try:
+        values = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{file} cannot be read ({error}). {advice}") from error
+    return values if isinstance(values, dict) else {}

@@ -49,7 +49,7 @@ def _finish(run: Run, lesson: Lesson, model: keras.Model, console: Console) -> R
     try:
         keep = fit(run, model, lesson, console)
     except KeyboardInterrupt:
-        raise RunError(f"Stopped. To go on: python -m training train --resume {run.folder}") from None
+        raise RunError(f"Stopped. To go on: {run.way_on}") from None
     model.save(run.model)
     result = outcome(keep.history, keep.seconds)
     if lesson.corrections:
