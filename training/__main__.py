@@ -74,9 +74,7 @@ def train(
     feedback: options.Feedback = DEFAULTS.feedback,
     feedback_weight: options.FeedbackWeight = DEFAULTS.feedback_weight,
     runs: options.Runs = RUNS,
-    resume: Annotated[
-        Path | None, typer.Option(help="Continue this killed run; it keeps the options it was started with.")
-    ] = None,
+    resume: options.Resume = None,
 ) -> None:
     """Train a network: the lecture's steps, into a run folder that survives a kill."""
     options.resume_alone(context)
@@ -85,7 +83,7 @@ def train(
     from training.runs import Run
 
     if resume:
-        training.resume(Run.open(resume), console)
+        training.resume(Run.open(resume), console, data)
     else:
         training.train(options.config(context, _source(data)), runs, console)
 

@@ -30,7 +30,7 @@ def export(run: Run, repository: Repository, name: str, console: Console, source
     DataError for data it was not trained on, ExportError where the graph is not the model: nothing is published then.
     """
     result = run.result()  # an unfinished run says so before anything is read
-    place = source or Path(run.config.data)
+    place = run.place(source)
     digits = run.digits(place)
     learn, held_out = split(digits, run.config.validation_share, run.config.split_seed)
     head, model = architectures.find(run.config.architecture).head, load_keras(run)

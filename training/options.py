@@ -27,6 +27,14 @@ Name = Annotated[str, typer.Option(help="The model's name in the repository.")]
 Version = Annotated[
     int | None, typer.Option(min=1, help="Which version; without it, the one that is served.", show_default=False)
 ]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        help="Continue this killed run. It keeps the options it was started with; only --data may stand beside, should "
+        "the same files lie elsewhere now.",
+        show_default=False,
+    ),
+]
 Runs = Annotated[Path, typer.Option(help="Where the run folder is made.")]
 Architecture = Annotated[ARCHITECTURE, typer.Option(help="Which network.")]
 Epochs = Annotated[int, typer.Option(min=1, help="How many times every training digit is seen, at most.")]
@@ -76,18 +84,28 @@ Split = Annotated[
 
 
 def config(context: typer.Context, data: Path) -> TrainConfig:
-    """The options of `train` and `retrain` as one configuration, with the command that was typed."""
-    names = set(TrainConfig.__dataclass_fields__) - {"data", "command"}
+    """The options of `train` and `retrain` as one configuration, with the command that was typed.
+
+    Paths are kept whole, so that the run can be resumed and exported from another folder.
+    """
+    names = set(TrainConfig.__dataclass_fields__) & set(context.params) - {"data", "feedback"}
+    feedback = context.params["feedback"]
     return TrainConfig(
-        data=str(data), command=typed(), **{name: context.params[name] for name in names & set(context.params)}
+        data=str(data.absolute()),
+        feedback=str(Path(feedback).absolute()) if feedback else "",
+        command=typed(),
+        **{name: context.params[name] for name in names},
     )
 
 
 def resume_alone(context: typer.Context) -> None:
-    """A resumed run keeps its options: refuse others beside --resume rather than ignore them. Raises BadParameter."""
-    given = {name for name in context.params if _typed_by_user(context, name)}
-    if context.params["resume"] and given - {"resume"}:
-        others = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given - {"resume"}))
+    """A resumed run keeps its options: refuse others beside --resume rather than ignore them. Raises BadParameter.
+
+    Only where its digits lie now may be said, for they may have moved.
+    """
+    given = {name for name in context.params if _typed_by_user(context, name)} - {"resume", "data"}
+    if context.params["resume"] and given:
+        others = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
         raise typer.BadParameter(f"a resumed run keeps the options it was started with; leave out {others}.")
 
 

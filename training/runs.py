@@ -51,13 +51,23 @@ class Run:
         """The options the run was started with."""
         return TrainConfig.load(self.folder / "config.json")
 
+    def place(self, moved_to: Path | None = None) -> Path:
+        """Where the digits lie: as said now, else as said at the start. Raises DataError where nothing lies there."""
+        place = moved_to or Path(self.config.data)
+        if moved_to is None and not place.exists():
+            raise DataError(
+                f"{place}, which {self.folder} learned from, is not there now. "
+                "Say where the same files are with --data."
+            )
+        return place
+
     def digits(self, place: Path) -> Digits:
         """The digits the run is about, from where they lie now. Raises DataError where other ones lie there."""
         digits = data.load(place)
         if set(digits.files.values()) != set(self._files().values()):
             raise DataError(
                 f"{place} does not hold the digits that {self.folder} learned from (SHA-256 differs), so other digits "
-                "would be held out. Put the same files there, or say where they are with `export --data`."
+                "would be held out. Put the same files there, or say where they are with --data."
             )
         return digits
 

@@ -34,12 +34,15 @@ def train(config: TrainConfig, runs: Path, console: Console) -> Run:
     return _finish(Run.create(runs, config, digits), lesson, model, console)
 
 
-def resume(run: Run, console: Console) -> Run:
-    """Take a killed run to its end, with the options it was started with and the result it would have had."""
+def resume(run: Run, console: Console, source: Path | None = None) -> Run:
+    """Take a killed run to its end, with the options it was started with and the result it would have had.
+
+    `source` is where the digits lie now, should they have moved.
+    """
     if run.finished:
         console.print(f"{run.folder} has finished already; there is nothing left to do.", highlight=False)
         return run
-    lesson = prepare(run.config, run.digits(Path(run.config.data)))
+    lesson = prepare(run.config, run.digits(run.place(source)))
     return _finish(run, lesson, compiled_model(run.config), console)
 
 

@@ -198,6 +198,26 @@ def test_the_whole_way(typed: Callable[..., Done], tmp_path: Path, kaggle: Path)
     assert "served" in listed
 
 
+def test_a_run_is_resumed_and_exported_from_another_folder(
+    typed: Callable[..., Done], tmp_path: Path, kaggle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--data as one types it, relative to a folder one has left since; then the data move too."""
+    shutil.copytree(kaggle, tmp_path / "here")
+    assert typed("train", "--data", "here", "--epochs", 1, "--batch-size", 32).code == 0
+    run = Run(next((tmp_path / "runs").iterdir()).absolute())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert typed("export", "--run", run.folder).code == 0
+    (run.folder / "result.json").unlink()
+    assert typed("train", "--resume", run.folder).code == 0
+    (run.folder / "result.json").unlink()
+    (tmp_path / "here").rename(tmp_path / "there")
+    done = typed("train", "--resume", run.folder)
+    assert (done.code, "Say where the same files are with --data." in done.err) == (1, True)
+    assert typed("train", "--resume", run.folder, "--data", "../there").code == 0
+    assert run.finished
+
+
 def test_promote_and_rollback(typed: Callable[..., Done], repository: Repository) -> None:
     assert "digits now serves version 2." in typed("promote", 2, "--models", repository.root).out
     assert repository.current("digits") == 2

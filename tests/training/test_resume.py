@@ -126,6 +126,15 @@ def test_other_data_are_refused(unfinished: Run, tmp_path: Path, kaggle: Path) -
         resume(unfinished, QUIET)
 
 
+def test_moved_data_are_found(unfinished: Run, whole: Run, kaggle: Path, tmp_path: Path) -> None:
+    gone = TrainConfig(**(vars(unfinished.config) | {"data": str(tmp_path / "gone")}))
+    gone.save(unfinished.folder / "config.json")
+    with pytest.raises(DataError, match=r"gone, which .* learned from, is not there now. Say where .* with --data"):
+        resume(unfinished, QUIET)
+    resume(unfinished, QUIET, shutil.copytree(kaggle, tmp_path / "moved"))
+    assert_same(unfinished, whole)
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run: it has no config.json"):
         Run.open(tmp_path)
