@@ -53,6 +53,7 @@ CODES = {
 Context = Any
 Metadata = dict[str, str]
 Call = Callable[[Message, Metadata, str], Awaitable[Message]]
+Refused = tuple[Any, str, tuple[tuple[str, str], ...]]  # code, sentence, trailing metadata
 
 
 class GrpcServer:
@@ -124,19 +125,20 @@ class GrpcServer:
             request_id = self._request_id(request, metadata)
             context.set_trailing_metadata((("x-request-id", request_id),))
             start, status = perf_counter(), CLIENT_WENT_AWAY
+            refused: Refused | None = None
             try:
                 answer = await self._answer(call, request, metadata, request_id)
                 status = 200
             except DigitsError as error:
-                status = error.status
-                more = tuple((key.lower(), value) for key, value in error.headers.items())
-                await context.abort(CODES.get(status, grpc.StatusCode.INTERNAL), str(error), _id(request_id) + more)
+                status, refused = error.status, _refused(error, request_id)
             except Exception:  # the caller gets an id to report, the log gets the trace
-                status = 500
+                status, refused = 500, _refused(DigitsError(OUR_FAULT), request_id)
                 log.exception("request %s failed", request_id)
-                await context.abort(grpc.StatusCode.INTERNAL, OUR_FAULT, _id(request_id))
             finally:
                 self._note(name, status, perf_counter() - start, request_id)
+            if refused:
+                request = None  # abort raises, in a cycle with this frame: the message would stay until it is collected
+                await context.abort(*refused)
             return answer
 
         return handler
@@ -218,5 +220,6 @@ def _metadata(context: Context) -> Metadata:
     return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 
 
-def _id(request_id: str) -> tuple[tuple[str, str], ...]:
-    return (("x-request-id", request_id),)
+def _refused(error: DigitsError, request_id: str) -> Refused:
+    more = tuple((key.lower(), value) for key, value in error.headers.items())
+    return CODES.get(error.status, grpc.StatusCode.INTERNAL), str(error), (("x-request-id", request_id), *more)

@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import psutil
 import pytest
 import tritonclient.grpc as triton
 from google.protobuf import descriptor_pb2
@@ -153,6 +154,22 @@ def test_every_answer_has_an_id(running: Server) -> None:
         assert ("x-request-id", "mine") in [tuple(pair) for pair in answer.trailing_metadata()]
         ids = {dict(call.with_call(b"")[1].trailing_metadata())["x-request-id"] for _ in range(10)}
         assert len(ids) == 10
+
+
+def test_a_refused_message_does_not_stay_in_memory(running: Server) -> None:
+    """25 of 19 MB each: what is refused is let go at once, not when the collector comes, which here is rarely."""
+    request = service_pb2.ModelInferRequest(model_name="digits", raw_input_contents=[bytes(19 * 2**20)])
+    request.inputs.add(name="pixels", datatype="FP32", shape=[25_000, 784])
+    resident = psutil.Process(running.process.pid).memory_info
+
+    with grpc.insecure_channel(address(running)) as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        sizes = []
+        for _ in range(25):
+            with pytest.raises(grpc.RpcError, match="must be UINT8"):
+                call(request.SerializeToString())
+            sizes.append(resident().rss)
+    assert sizes[-1] - sizes[4] < 60 * 2**20
 
 
 # -- the repository ---------------------------------------------------------------------------------------------
