@@ -17,8 +17,13 @@ from service.settings import Settings
 T = TypeVar("T")
 
 
-async def read_body(scope: Scope, receive: Receive, settings: Settings) -> bytes:
+async def read_body(scope: Scope, receive: Receive, settings: Settings, most: int | None = None) -> bytes:
     """The whole body, decompressed.
+
+    Args:
+        scope, receive: ASGI's.
+        settings: the limits.
+        most: bytes, where this call takes fewer than others.
 
     Raises:
         BadRequest: it is compressed in another way than it says.
@@ -27,7 +32,7 @@ async def read_body(scope: Scope, receive: Receive, settings: Settings) -> bytes
         UnsupportedEncoding: it is compressed, and neither with gzip nor with deflate.
         ClientDisconnect: the client went away before the end.
     """
-    limit, encoding = settings.max_body_bytes, b""
+    limit, encoding = min(settings.max_body_bytes, most or settings.max_body_bytes), b""
     for name, value in scope["headers"]:
         if name == b"content-length" and (not value.isdigit() or int(value[:20]) > limit):
             raise PayloadTooLarge(_too_large(limit))

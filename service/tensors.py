@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -28,6 +28,7 @@ Bytes = bytes | memoryview
 PIXELS, IMAGE = "pixels", "image"
 DATATYPES = {PIXELS: "UINT8", IMAGE: "BYTES"}
 DIGIT_SHAPES = ([SIDE, SIDE, 1], [SIDE, SIDE], [SIZE])
+PIECE_TEXTS = 4096
 WHY = {
     PIXELS: "raw pixels 0-255, a byte each (the model itself divides by 255)",
     IMAGE: "picture files",
@@ -80,11 +81,27 @@ def pixels_from_numbers(data: object, shape: Sequence[int], plain: bool = False)
         shape: checked already.
         plain: there is neither true nor false in it.
     """
-    flat = _flat(PIXELS, data, shape)
-    wanted = shape[0] * SIZE
-    if len(flat) != wanted:
-        raise BadRequest(f"pixels has {len(flat)} numbers of data; its shape {list(shape)} means {wanted}.")
-    return np.frombuffer(pack(flat, plain), np.uint8).reshape(-1, SIDE, SIDE)
+    numbers = flat(_a_list(PIXELS, data), shape)
+    _check_numbers(len(numbers), shape)
+    return pixels_from_packed(pack(numbers, plain), shape)
+
+
+def pixels_from_packed(packed: bytes, shape: Sequence[int]) -> Pixels:
+    """JSON numbers, packed -> uint8 (n, 28, 28)."""
+    _check_numbers(len(packed), shape)
+    return np.frombuffer(packed, np.uint8).reshape(-1, SIDE, SIDE)
+
+
+def flat(rows: list[Any], shape: Sequence[int], name: str = PIXELS) -> list[Any]:
+    """Elements of JSON data, any number of them: flat as they are, nested if each is nested as the shape says."""
+    if not rows or type(rows[0]) is not list:
+        return rows
+    level = rows
+    for size in shape[1:]:
+        if set(map(type, level)) != {list} or set(map(len, level)) != {size}:
+            raise BadRequest(f"The data of {name} are not nested as its shape {list(shape)}; send them so, or flat.")
+        level = list(chain.from_iterable(level))
+    return level
 
 
 def pack(numbers: list[Any], plain: bool = False, first: int = 0) -> bytes:
@@ -118,7 +135,7 @@ def pictures_from_bytes(data: Bytes, count: int) -> list[Bytes]:
 
 def pictures_from_text(data: object, shape: Sequence[int]) -> list[Bytes]:
     """JSON strings -> files. JSON has no bytes: each string is a file in base64."""
-    texts = _flat(IMAGE, data, shape)
+    texts = flat(_a_list(IMAGE, data), shape, IMAGE)
     if len(texts) != shape[0]:
         raise BadRequest(f"image has {len(texts)} elements; its shape {list(shape)} means {shape[0]}.")
     return [_from_base64(text, i) for i, text in enumerate(texts)]
@@ -144,6 +161,13 @@ def classification(values: Floats, count: int, labels: Sequence[str]) -> list[li
     return [[f"{row[i]:f}{ends[i]}" for i in order] for row, order in zip(rows.tolist(), best.tolist(), strict=True)]
 
 
+def classified(values: Floats, count: int, labels: Sequence[str]) -> Iterator[list[str]]:
+    """The same texts one after another, some milliseconds' work at a time."""
+    step = max(1, PIECE_TEXTS // min(count, values[0].size))
+    for start in range(0, len(values), step):
+        yield list(chain.from_iterable(classification(values[start : start + step], count, labels)))
+
+
 # -- within -------------------------------------------------------------------------------------------------
 
 
@@ -157,18 +181,16 @@ def _shown(sizes: list[int]) -> str:
     return f"{sizes}" if len(sizes) < 8 and all(abs(size) < 10**12 for size in sizes) else f"of {len(sizes)} axes"
 
 
-def _flat(name: str, data: object, shape: Sequence[int]) -> list[Any]:
-    """Flat data as it is; nested data if it is nested as the shape says."""
+def _check_numbers(found: int, shape: Sequence[int]) -> None:
+    wanted = shape[0] * SIZE
+    if found != wanted:
+        raise BadRequest(f"pixels has {found} numbers of data; its shape {list(shape)} means {wanted}.")
+
+
+def _a_list(name: str, data: object) -> list[Any]:
     if not isinstance(data, list):
         raise BadRequest(f"The data of {name} must be a list.")
-    if not data or type(data[0]) is not list:
-        return data
-    level: list[Any] = [data]
-    for size in shape:
-        if set(map(type, level)) != {list} or set(map(len, level)) != {size}:
-            raise BadRequest(f"The data of {name} is not nested as its shape {list(shape)}; send it so, or flat.")
-        level = list(chain.from_iterable(level))
-    return level
+    return data
 
 
 def _whole(number: object, index: int) -> int:

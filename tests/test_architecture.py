@@ -38,7 +38,7 @@ FLOORS: list[set[str]] = [
     {"engine", "trial"},
     {"check", "batcher", "model", "registry", "feedback"},
     {"files", "plan", "triton", "drain", "protocol", "container", "workers", "accept"},
-    {"settings", "errors", "logs", "metrics", "statistics"},
+    {"settings", "errors", "logs", "metrics", "statistics", "apart"},
     {"__init__"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -8,39 +8,29 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import orjson
 
+from service.bodies.document import PIECE_BYTES, SPACE, Cut, loads
 from service.bodies.pixels import SIDE, SIZE, WHAT_A_DIGIT_IS, Pixels, check_count, rounded
-from service.errors import BadRequest, InvalidValue
+from service.errors import InvalidValue
 
-PIECE_BYTES = 64 * 1024
 ROW_LENGTHS, ROW_TYPES = [SIDE] * SIDE, {list}
-SPACE = rb"[ \t\r\n]*"  # JSON's own; \s would let form feeds through
 START = re.compile(rb'_\{_"instances"_:_\[(?=_\[)'.replace(b"_", SPACE))
 END = re.compile(rb"\]_\}_\Z".replace(b"_", SPACE))
-NESTED_START = re.compile(rb"_\[_\[".replace(b"_", SPACE))
-NESTED, FLAT = re.compile(rb"\]_\]_,(?=_\[)".replace(b"_", SPACE)), re.compile(rb"\]_,(?=_\[)".replace(b"_", SPACE))
 KINDS = {bool: "true or false", str: "text", type(None): "null", list: "a list, not a number: leave the last axis out"}
 ADVICE = f'Send {{"instances": [digit, ...]}}: {WHAT_A_DIGIT_IS}.'
 
 
 def from_json(body: bytes, max_instances: int) -> Iterator[Pixels]:
     """`{"instances": [digit, ...]}`, a digit being 28 rows of 28 numbers or 784 numbers."""
-    if len(body) > PIECE_BYTES and (places := _pieces(body)):
-        yield from _from_json_pieces(body, places, max_instances)
+    if len(body) > PIECE_BYTES and (cut := _cut(body)):
+        yield from _from_json_pieces(body, cut, max_instances)
     else:
         # no e behind {"instances": means neither true nor false (nor 1e2, which may take the slower way)
         yield digits_from_list(_instances(body), max_instances, plain=body.find(b"e", 16) < 0)
 
 
 def _instances(body: bytes) -> list[Any]:
-    if len(body) > PIECE_BYTES and sum(map(body.count, (b"[", b"{", b'"'))) > 100 + len(body) // 40:
-        # digits have a bracket for every 52 bytes or more; anything denser would take up fifty times its size
-        raise BadRequest(f"The JSON holds thousands of tiny lists, objects or texts, not digits. {ADVICE}")
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The body is not JSON: {error}. {ADVICE}") from None
+    document = loads(body, f" {ADVICE}")
     if not isinstance(document, dict) or "instances" not in document:
         raise InvalidValue(f"The JSON has no instances. {ADVICE}", "instances")
     instances = document["instances"]
@@ -130,30 +120,18 @@ def _numbers(digit: Any, field: str) -> tuple[list[Any], list[str]]:
 # -- big JSON, in pieces ------------------------------------------------------------------------------------
 
 
-def _pieces(body: bytes) -> list[tuple[int, int]]:
-    """Cut the list of instances between two digits, about every 64 KiB; empty where the body has another form.
-
-    The cut is safe: with no string behind `"instances": [` there is no other key, so if every piece, in brackets, is
-    JSON, then so is the whole, and with the same digits.
-    """
+def _cut(body: bytes) -> Cut | None:
+    """The list of instances, where there is nothing else; a text behind it may be another key."""
     start, end = START.match(body), END.search(body, max(0, len(body) - 100))
     if not start or not end or body.find(b'"', start.end()) >= 0:
-        return []
-    boundary = NESTED if NESTED_START.match(body, start.end()) else FLAT
-    places, at = [], start.end()
-    while (cut := boundary.search(body, at + PIECE_BYTES, end.start())) is not None:
-        places.append((at, cut.end() - 1))
-        at = cut.end()
-    return [*places, (at, end.start())]
+        return None
+    return Cut(body, start.end(), end.start(), f" {ADVICE}")
 
 
-def _from_json_pieces(body: bytes, places: list[tuple[int, int]], max_instances: int) -> Iterator[Pixels]:
+def _from_json_pieces(body: bytes, cut: Cut, max_instances: int) -> Iterator[Pixels]:
     first = 0
-    for start, end in places:
-        try:
-            digits = orjson.loads(b"[%b]" % body[start:end])
-        except orjson.JSONDecodeError:
-            digits = None
+    for start, end in cut.places():
+        digits = cut.elements(start, end)
         if not digits:  # either the whole is no JSON, which this says, or it has another form behind these digits
             yield digits_from_list(_instances(body)[first:], max_instances - first, first)
             return

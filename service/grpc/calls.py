@@ -81,7 +81,7 @@ class Calls:
         returned = perf_counter_ns()
         self._infer.recent.remember(key, served.name, served.version, pixels, values[:, :CLASSES])
         outputs, labels = split_outputs(values, lecture), served.model.classes()
-        answer = infer.write(served.name, served.version, asked, outputs, labels)
+        answer = await infer.write(served.name, served.version, asked, outputs, labels)
         served.statistics.converted(served.key, decoded - began, perf_counter_ns() - returned)
         return answer
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from service import tensors
+from service.apart import apart
 from service.bodies.pixels import Pixels
 from service.errors import BadRequest
 from service.grpc.messages import Message, ModelInferResponse
@@ -38,7 +39,7 @@ def read(request: Message, outputs: Sequence[str], limits: Limits) -> Asked:
     return Asked(wanted, request.id or None, pixels=_pixels(one, raw, limits))
 
 
-def write(name: str, version: int, asked: Asked, outputs: Mapping[str, Floats], labels: Sequence[str]) -> Message:
+async def write(name: str, version: int, asked: Asked, outputs: Mapping[str, Floats], labels: Sequence[str]) -> Message:
     """The answer, its outputs as raw contents.
 
     Args:
@@ -51,9 +52,10 @@ def write(name: str, version: int, asked: Asked, outputs: Mapping[str, Floats], 
     for wanted in asked.outputs:
         values = outputs[wanted.name]
         if wanted.classes:
-            rows = tensors.classification(values, wanted.classes, labels if values.ndim == 2 else ())
-            answer.outputs.add(name=wanted.name, datatype="BYTES", shape=[len(rows), len(rows[0])])
-            answer.raw_output_contents.append(tensors.as_bytes_tensor(text for row in rows for text in row))
+            pieces = tensors.classified(values, wanted.classes, labels if values.ndim == 2 else ())
+            shape = [len(values), min(wanted.classes, values[0].size)]
+            answer.outputs.add(name=wanted.name, datatype="BYTES", shape=shape)
+            answer.raw_output_contents.append(b"".join(await apart(map(tensors.as_bytes_tensor, pieces))))
         else:
             answer.outputs.add(name=wanted.name, datatype="FP32", shape=values.shape)
             answer.raw_output_contents.append(np.ascontiguousarray(values, "<f4").tobytes())

@@ -24,7 +24,7 @@ from service.recent import Recent
 from service.routes.models import Name
 from service.schemas import DIGIT
 from service.settings import Settings
-from service.tfserving import STEP, Asked
+from service.tfserving import Asked
 
 BIG_BYTES = 64 * 1024
 VERBS, METHODS = ("predict", "classify", "regress"), ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -95,12 +95,12 @@ class TensorFlowServing:
     async def predict(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
         asked = tfserving.predict_request(body)
         _, probabilities = await self._answer(asked, len(body), name, version, scope, receive)
-        return tfserving.predict_answer(asked, probabilities)
+        return await tfserving.predict_answer(asked, probabilities)
 
     async def classify(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
         asked = tfserving.classify_request(body)
         served, probabilities = await self._answer(asked, len(body), name, version, scope, receive)
-        return tfserving.classify_answer(served.model.classes(), probabilities)
+        return await tfserving.classify_answer(served.model.classes(), probabilities)
 
     async def regress(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
         raise BadRequest(NO_REGRESSION)
@@ -122,25 +122,27 @@ class TensorFlowServing:
     async def _answer(
         self, asked: Asked, size: int, name: str, version: str, scope: Scope, receive: Receive
     ) -> tuple[Served, Probabilities]:
-        pixels = await self._pixels(asked)
+        pixels = await self._pixels(asked, size)
         request_id: bytes = scope["request_id"]
         answered = predict(self._engine, name, version, request_id, pixels)
         served, probabilities = await (until_gone(answered, receive) if size > BIG_BYTES else answered)
         self._recent.remember(request_id, served.name, served.version, pixels, probabilities)
         return served, probabilities
 
-    async def _pixels(self, asked: Asked) -> Pixels:
+    async def _pixels(self, asked: Asked, size: int) -> Pixels:
         found: list[Pixels] = []
         pictures = 0
         for piece in asked.pieces(self._settings.max_instances):
-            if isinstance(piece, bytes):
+            if piece is None:
+                found, pictures = [], 0
+            elif isinstance(piece, bytes):
                 pictures += 1
                 if pictures > self._settings.max_files:
                     raise PayloadTooLarge(f"At most {self._settings.max_files} pictures are taken in one request.")
                 found.append((await self._picture(piece))[np.newaxis])
             else:
                 found.append(piece)
-            if len(asked.items) > STEP:  # between two pieces of a big request, others pass
+            if size > BIG_BYTES:  # between two pieces of a big request, others pass
                 await asyncio.sleep(0)
         return found[0] if len(found) == 1 else np.concatenate(found)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 
 from service import tensors
+from service.apart import apart
 from service.tensors import Floats
 from service.v2.request import Asked, Wanted
 
@@ -40,18 +40,20 @@ async def write(
 async def _output(wanted: Wanted, values: Floats, labels: Sequence[str], binary: list[bytes]) -> dict[str, Any]:
     """One output for the JSON; its data, where they go as binary data, are added to `binary`."""
     if wanted.classes:
-        return _classes(wanted, values, labels if values.ndim == 2 else (), binary)
+        return await _classes(wanted, values, labels if values.ndim == 2 else (), binary)
     shown = {"name": wanted.name, "datatype": "FP32", "shape": list(values.shape)}
     if wanted.binary:
         return shown | _behind(np.ascontiguousarray(values, "<f4").tobytes(), binary)
     return shown | {"data": await _numbers(values.ravel())}
 
 
-def _classes(wanted: Wanted, values: Floats, labels: Sequence[str], binary: list[bytes]) -> dict[str, Any]:
-    rows = tensors.classification(values, wanted.classes, labels)
-    flat = [text for row in rows for text in row]
-    shown = {"name": wanted.name, "datatype": "BYTES", "shape": [len(rows), len(rows[0])]}
-    return shown | (_behind(tensors.as_bytes_tensor(flat), binary) if wanted.binary else {"data": flat})
+async def _classes(wanted: Wanted, values: Floats, labels: Sequence[str], binary: list[bytes]) -> dict[str, Any]:
+    pieces = tensors.classified(values, wanted.classes, labels)
+    shape = [len(values), min(wanted.classes, values[0].size)]
+    shown = {"name": wanted.name, "datatype": "BYTES", "shape": shape}
+    if wanted.binary:
+        return shown | _behind(b"".join(await apart(map(tensors.as_bytes_tensor, pieces))), binary)
+    return shown | {"data": await _as_list(orjson.dumps(texts)[1:-1] for texts in pieces)}
 
 
 def _behind(data: bytes, binary: list[bytes]) -> dict[str, Any]:
@@ -60,11 +62,16 @@ def _behind(data: bytes, binary: list[bytes]) -> dict[str, Any]:
 
 
 async def _numbers(values: Floats) -> Any:
-    """Numbers as orjson takes them; of many, the JSON itself, made in pieces between which other requests pass."""
+    """Numbers as orjson takes them; of many, the JSON itself."""
     if values.size <= PIECE_NUMBERS:
         return values
-    pieces = []
-    for start in range(0, values.size, PIECE_NUMBERS):
-        pieces.append(orjson.dumps(values[start : start + PIECE_NUMBERS], option=NUMPY)[1:-1])
-        await asyncio.sleep(0)
-    return orjson.Fragment(b"[%b]" % b",".join(pieces))
+    starts = range(0, values.size, PIECE_NUMBERS)
+    return await _as_list(orjson.dumps(values[i : i + PIECE_NUMBERS], option=NUMPY)[1:-1] for i in starts)
+
+
+async def _as_list(parts: Iterable[bytes]) -> orjson.Fragment:
+    """JSON of a list, from parts without its brackets."""
+    pieces = await apart(parts)
+    pieces[0] = b"[" + pieces[0]
+    pieces[-1] += b"]"
+    return orjson.Fragment(b",".join(pieces))

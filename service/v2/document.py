@@ -1,23 +1,18 @@
-"""The JSON of a request. A long list of numbers is cut out of it and parsed piece by piece, others passing in between.
-
-The cut changes nothing else: it is made behind a key "data", between brackets with no bracket, brace or quote between
-them, and every piece must be a JSON list by itself, or all is parsed anew in one go.
-"""
+"""The JSON of a request. Long data, flat or nested, are cut out of it and parsed piece by piece."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-import orjson
-
+from service import tensors
+from service.bodies.document import CUT, PIECE_BYTES, Cut, loads
+from service.bodies.pixels import Pixels
 from service.errors import BadRequest
-from service.tensors import pack
 
-PIECE_BYTES = 64 * 1024
 KEY = b'"data"'
-CUT = secrets.token_hex(16)  # stands in the JSON where the numbers were: nobody can send it by chance or by intent
 
 
 class Document:
@@ -27,71 +22,64 @@ class Document:
         json: the object.
     """
 
-    def __init__(self, text: bytes, json: dict[str, Any], numbers: bytes = b"") -> None:
+    def __init__(self, text: bytes, json: dict[str, Any], cut: Cut | None = None) -> None:
         self.json = json
         self._text = text
-        self._numbers = numbers
-
-    def has_no_booleans(self) -> bool:
-        return b"true" not in self._text and b"false" not in self._text
+        self._cut = cut
 
     def was_cut_from(self, tensor: dict[str, Any]) -> bool:
-        """Whether the numbers that were cut out are this tensor's data."""
+        """Whether the data that were cut out are this tensor's."""
         return tensor.get("data") == CUT
 
-    async def packed_numbers(self) -> bytes:
-        """The numbers that were cut out, a byte each. Raises BadRequest."""
-        packed, at, first, text = [], 0, 0, self._numbers
-        plain = b"e" not in text  # neither true nor false
-        while at <= len(text):
-            end = text.find(b",", at + PIECE_BYTES)
-            end = len(text) if end < 0 else end
-            try:
-                numbers = orjson.loads(b"[%b]" % text[at:end])
-            except orjson.JSONDecodeError:
-                numbers = []
-            if not numbers:  # the whole is no JSON either, and says where
-                return pack(_loads(self._text)["inputs"][0]["data"])
-            packed.append(pack(numbers, plain, first))
-            at, first = end + 1, first + len(numbers)
+    async def pixels(self, tensor: dict[str, Any], shape: Sequence[int]) -> Pixels:
+        """The data of `pixels`, of a shape that is checked already. Raises BadRequest."""
+        if self._cut is None:
+            plain = b"true" not in self._text and b"false" not in self._text
+            return tensors.pixels_from_numbers(tensor["data"], shape, plain)
+        packed, count = [], 0
+        plain = self._text.find(b"e", self._cut.start, self._cut.end) < 0  # neither true nor false
+        for place in self._cut.places():
+            rows = self._cut.elements(*place)
+            if not rows:
+                return tensors.pixels_from_numbers(_loads(self._text)["inputs"][0]["data"], shape)
+            numbers = tensors.flat(rows, shape)
+            packed.append(tensors.pack(numbers, plain, count))
+            count += len(numbers)
             await asyncio.sleep(0)
-        return b"".join(packed)
+        return tensors.pixels_from_packed(b"".join(packed), shape)
 
 
 def parse(text: bytes) -> Document:
     """Raises BadRequest where it is not a JSON object."""
-    rest, numbers = _cut(text) if len(text) > PIECE_BYTES else (text, b"")
-    document = Document(text, _loads(rest), numbers)
-    if numbers and not _is_data(document.json.get("inputs")):
-        return Document(text, _loads(text))  # it was no tensor's data
-    return document
+    cut = _long_data(text) if len(text) > PIECE_BYTES else None
+    if cut:
+        with suppress(BadRequest):  # it may go on behind a text, or be no tensor's data
+            document = Document(text, _loads(cut.rest()), cut)
+            if _is_data(document.json.get("inputs")):
+                return document
+    return Document(text, _loads(text))
 
 
-def _cut(text: bytes) -> tuple[bytes, bytes]:
-    """The JSON without the numbers, and the numbers; none where there is no such list."""
+def _long_data(text: bytes) -> Cut | None:
+    """The list behind the first key "data", if it is long, and has neither text nor objects in it."""
     key = text.find(KEY)
     start = text.find(b"[", key)
-    end = text.find(b"]", start)
-    if min(key, start, end) < 1 or text[key + len(KEY) : start].strip() != b":":
-        return text, b""
-    numbers = text[start + 1 : end]
-    if len(numbers) < PIECE_BYTES or any(other in numbers for other in (b"[", b"{", b'"')):
-        return text, b""
-    return b'%b"%b"%b' % (text[:start], CUT.encode(), text[end + 1 :]), numbers
+    ends = [at for at in (text.find(other, start) for other in (b'"', b"{", b"}")) if at >= 0]
+    end = text.rfind(b"]", start, min(ends, default=0))
+    if min(key, start, end) < 1 or end - start < PIECE_BYTES or text[key + len(KEY) : start].strip() != b":":
+        return None
+    return Cut(text, start + 1, end)
 
 
 def _is_data(inputs: object) -> bool:
-    """Whether the placeholder is the data of the only input; what has several is refused anyway."""
+    """Whether CUT is the data of the only input; what has several is refused anyway."""
     return (
         isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict) and inputs[0].get("data") == CUT
     )
 
 
 def _loads(text: bytes) -> dict[str, Any]:
-    try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The body is not JSON: {error}.") from None
+    document = loads(text)
     if not isinstance(document, dict):
         raise BadRequest('The JSON must be an object: {"inputs": [...]}.')
     return document

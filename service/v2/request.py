@@ -197,7 +197,4 @@ async def _pixels(one: dict[str, Any], data: memoryview | None, document: Docume
     shape = tensors.check_pixels_shape(one.get("shape"), limits.digits)
     if data is not None:
         return tensors.pixels_from_bytes(data, shape)
-    if document.was_cut_from(one):
-        packed = await document.packed_numbers()
-        return tensors.pixels_from_bytes(packed, shape)
-    return tensors.pixels_from_numbers(one["data"], shape, document.has_no_booleans())
+    return await document.pixels(one, shape)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Request
 
+from service.bodies.document import loads
 from service.body import read_body
 from service.choice import answering
 from service.deps import EngineDep, SettingsDep, WatcherDep, admin_only
 from service.engine import Engine
-from service.errors import BadRequest
+from service.errors import BadRequest, PayloadTooLarge
 from service.routes.v2.schemas import IndexEntry, IndexRequest, ModelName, errors
 
+MOST_BYTES = 64 * 1024
+
 router = APIRouter()
-admin = APIRouter(dependencies=[Depends(admin_only)], responses=errors(400, 401, 403, 404, 503))
+admin = APIRouter(dependencies=[Depends(admin_only)], responses=errors(400, 401, 403, 404, 413, 503))
 
 
 async def _json(request: Request, settings: SettingsDep) -> dict[str, Any]:
     """The body, which may be empty: clients send it so."""
-    return _parsed(await read_body(request.scope, request.receive, settings))
+    try:
+        return _parsed(await read_body(request.scope, request.receive, settings, MOST_BYTES))
+    except PayloadTooLarge:
+        raise PayloadTooLarge(f"This call takes at most {MOST_BYTES:,} bytes: a small object, or nothing.") from None
 
 
 JsonDep = Annotated[dict[str, Any], Depends(_json)]
@@ -37,7 +42,7 @@ PARAMETERS = {"type": "object", "properties": {"parameters": {"type": "object"}}
     "/v2/repository/index",
     response_model=list[IndexEntry],
     summary="All published versions",
-    responses=errors(400),
+    responses=errors(400, 413),
     openapi_extra=_body(IndexRequest.model_json_schema()),
 )
 async def index(engine: EngineDep, asked: JsonDep) -> list[dict[str, str]]:
@@ -75,10 +80,7 @@ router.include_router(admin)
 def _parsed(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The body is not JSON: {error}.") from None
+    document = loads(body)
     if not isinstance(document, dict):
         raise BadRequest("The body must be a JSON object, or empty.")
     return document
