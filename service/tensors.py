@@ -67,10 +67,15 @@ def check_image_shape(shape: object, most: int) -> list[int]:
 
 def pixels_from_bytes(data: Bytes, shape: Sequence[int]) -> Pixels:
     """One byte a pixel -> uint8 (n, 28, 28). No copy is made."""
-    wanted = shape[0] * SIZE
-    if len(data) != wanted:
-        raise BadRequest(f"pixels has {len(data)} bytes of data; its shape {list(shape)} means {wanted}.")
+    check_size(len(data), shape)
     return np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE)
+
+
+def check_size(found: int, shape: Sequence[int], what: str = "bytes") -> None:
+    """Refuse more data, or fewer, than the shape means."""
+    wanted = shape[0] * SIZE
+    if found != wanted:
+        raise BadRequest(f"pixels has {found} {what} of data; its shape {list(shape)} means {wanted}.")
 
 
 def pixels_from_numbers(data: object, shape: Sequence[int], plain: bool = False) -> Pixels:
@@ -82,13 +87,13 @@ def pixels_from_numbers(data: object, shape: Sequence[int], plain: bool = False)
         plain: there is neither true nor false in it.
     """
     numbers = flat(_a_list(PIXELS, data), shape)
-    _check_numbers(len(numbers), shape)
+    check_size(len(numbers), shape, "numbers")
     return pixels_from_packed(pack(numbers, plain), shape)
 
 
 def pixels_from_packed(packed: bytes, shape: Sequence[int]) -> Pixels:
     """JSON numbers, packed -> uint8 (n, 28, 28)."""
-    _check_numbers(len(packed), shape)
+    check_size(len(packed), shape, "numbers")
     return np.frombuffer(packed, np.uint8).reshape(-1, SIDE, SIDE)
 
 
@@ -179,12 +184,6 @@ def _sizes(name: str, shape: object) -> list[int]:
 
 def _shown(sizes: list[int]) -> str:
     return f"{sizes}" if len(sizes) < 8 and all(abs(size) < 10**12 for size in sizes) else f"of {len(sizes)} axes"
-
-
-def _check_numbers(found: int, shape: Sequence[int]) -> None:
-    wanted = shape[0] * SIZE
-    if found != wanted:
-        raise BadRequest(f"pixels has {found} numbers of data; its shape {list(shape)} means {wanted}.")
 
 
 def _a_list(name: str, data: object) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from time import perf_counter_ns
 from typing import Any
 
@@ -20,10 +19,8 @@ from service.model import CLASSES, LECTURE_OUTPUT
 from service.routes.v2 import health, metadata, repository, statistics
 from service.routes.v2.infer import Infer, outputs_of, split_outputs
 from service.settings import Settings
-from service.v2.request import Asked
 from service.watcher import Watcher
 
-MANY_NUMBERS = 64 * 1024
 Metadata = dict[str, str]
 
 
@@ -73,7 +70,7 @@ class Calls:
     async def ModelInfer(self, request: Message, _: Metadata, request_id: str) -> Message:
         served = find(self._engine, request.model_name, request.model_version)
         began = perf_counter_ns()
-        asked = await self._read(request, outputs_of(served))
+        asked = await infer.read(request, outputs_of(served), self._infer.limits)
         pixels = await self._infer.pixels(asked)
         lecture = any(wanted.name == LECTURE_OUTPUT for wanted in asked.outputs)
         decoded, key = perf_counter_ns(), request_id.encode()
@@ -101,12 +98,6 @@ class Calls:
         _only_repository(request)
         await repository.unload(self._watcher, {}, request.model_name)
         return messages.RepositoryModelUnloadResponse()
-
-    async def _read(self, request: Message, outputs: list[str]) -> Asked:
-        numbers = sum(len(one.contents.uint_contents) for one in request.inputs)
-        if numbers > MANY_NUMBERS:  # protobuf hands them out one by one
-            return await asyncio.to_thread(infer.read, request, outputs, self._infer.limits)
-        return infer.read(request, outputs, self._infer.limits)
 
 
 async def _succeeds(call: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +16,12 @@ from service.tensors import DATATYPES, IMAGE, Bytes, Floats
 from service.v2.request import Asked, Limits, Wanted
 
 CONTENTS = {"UINT8": "uint_contents", "BYTES": "bytes_contents"}
+PIECE_NUMBERS = 32 * 1024
+MOST = 16  # inputs, outputs or axes that are worth a look
 CLASSIFICATION, SHARED_MEMORY = "classification", "shared_memory_region"
 
 
-def read(request: Message, outputs: Sequence[str], limits: Limits) -> Asked:
+async def read(request: Message, outputs: Sequence[str], limits: Limits) -> Asked:
     """What a request asks for.
 
     Args:
@@ -29,6 +32,7 @@ def read(request: Message, outputs: Sequence[str], limits: Limits) -> Asked:
     Raises:
         BadRequest, PayloadTooLarge: the sentence says what is wrong and where.
     """
+    _check_counts(request)
     wanted = [_wanted(one, outputs) for one in request.outputs] or [Wanted(name, binary=True) for name in outputs]
     if len({one.name for one in wanted}) != len(wanted):
         raise BadRequest("One of outputs is named twice.")
@@ -36,7 +40,7 @@ def read(request: Message, outputs: Sequence[str], limits: Limits) -> Asked:
     tensors.check_datatype(one.name, one.datatype)
     if one.name == IMAGE:
         return Asked(wanted, request.id or None, pictures=_pictures(one, raw, limits))
-    return Asked(wanted, request.id or None, pixels=_pixels(one, raw, limits))
+    return Asked(wanted, request.id or None, pixels=await _pixels(one, raw, limits))
 
 
 async def write(name: str, version: int, asked: Asked, outputs: Mapping[str, Floats], labels: Sequence[str]) -> Message:
@@ -60,6 +64,17 @@ async def write(name: str, version: int, asked: Asked, outputs: Mapping[str, Flo
             answer.outputs.add(name=wanted.name, datatype="FP32", shape=values.shape)
             answer.raw_output_contents.append(np.ascontiguousarray(values, "<f4").tobytes())
     return answer
+
+
+def _check_counts(request: Message) -> None:
+    """Before anybody looks at each of them: protobuf makes an object of every element that is looked at."""
+    if len(request.inputs) > MOST:
+        raise BadRequest(f"There are {len(request.inputs)} inputs; send exactly one input, either pixels or image.")
+    if len(request.outputs) > MOST:
+        raise BadRequest(f"There are {len(request.outputs)} outputs asked for; name each one once.")
+    for one in request.inputs:
+        if len(one.shape) > MOST:
+            raise BadRequest(f"The shape of {one.name[:40]!r} is of {len(one.shape)} axes, and must be [n, 28, 28, 1].")
 
 
 def _wanted(one: Message, outputs: Sequence[str]) -> Wanted:
@@ -93,16 +108,15 @@ def _only_input(request: Message) -> tuple[Message, bytes | None]:
     return one, raw[0]
 
 
-def _pixels(one: Message, raw: bytes | None, limits: Limits) -> Pixels:
+async def _pixels(one: Message, raw: bytes | None, limits: Limits) -> Pixels:
     shape = tensors.check_pixels_shape(list(one.shape), limits.digits)
     if raw is not None:
         return tensors.pixels_from_bytes(raw, shape)
-    numbers = _contents(one)
-    try:
-        packed = bytes(numbers)  # type: ignore[arg-type]
-    except ValueError:  # one is over 255: say which
-        return tensors.pixels_from_numbers(list(numbers), shape, plain=True)
-    return tensors.pixels_from_bytes(packed, shape)
+    numbers: Any = _contents(one)
+    tensors.check_size(len(numbers), shape)
+    starts = range(0, len(numbers), PIECE_NUMBERS)
+    packed = await apart(tensors.pack(numbers[at : at + PIECE_NUMBERS], plain=True, first=at) for at in starts)
+    return tensors.pixels_from_bytes(b"".join(packed), shape)
 
 
 def _pictures(one: Message, raw: bytes | None, limits: Limits) -> list[Bytes]:

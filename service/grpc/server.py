@@ -10,7 +10,9 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from time import perf_counter
 from typing import Any
@@ -18,13 +20,13 @@ from typing import Any
 # read when grpc loads: its handlers for fork crash the child that tries a version out (check.py), which only execs
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import grpc
-from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from service.drain import Drain
-from service.errors import BadRequest, DigitsError, Unavailable
+from service.errors import DigitsError, Unavailable
 from service.grpc.calls import Calls
 from service.grpc.messages import SERVICE, Message, ModelInferResponse, ModelStreamInferResponse, methods
+from service.grpc.wire import Sealed
 from service.logs import AccessLog
 from service.metrics import Meter
 from service.settings import Settings
@@ -103,14 +105,9 @@ class GrpcServer:
         return {method.name: self._handler(method) for method in methods()}
 
     def _handler(self, method: Any) -> Any:
-        kind = GetMessageClass(method.input_type)
-
-        def parse(data: bytes) -> Message | None:
-            try:
-                return kind.FromString(data)
-            except DecodeError:
-                return None
-
+        parse = partial(
+            Sealed, GetMessageClass(method.input_type)
+        )  # not here: grpc would wait for it on the event loop
         to_bytes = GetMessageClass(method.output_type).SerializeToString
         if method.client_streaming:
             return grpc.stream_stream_rpc_method_handler(self._stream, parse, to_bytes)
@@ -120,15 +117,17 @@ class GrpcServer:
     # -- borders ------------------------------------------------------------------------------------------------
 
     def _unary(self, name: str, call: Call) -> Callable[..., Awaitable[Message]]:
-        async def handler(request: Message | None, context: Context) -> Message:
-            metadata = _metadata(context)
-            request_id = self._request_id(request, metadata)
-            context.set_trailing_metadata((("x-request-id", request_id),))
+        async def handler(sealed: Sealed, context: Context) -> Message:
+            request, metadata = None, _metadata(context)
+            request_id = self._request_id(metadata)
             start, status = perf_counter(), CLIENT_WENT_AWAY
             refused: Refused | None = None
             try:
-                answer = await self._answer(call, request, metadata, request_id)
-                status = 200
+                with self._inside():
+                    request = await sealed.open()
+                    request_id = _id(request, metadata) or request_id
+                    answer = await call(request, metadata, request_id)
+                    status = 200
             except DigitsError as error:
                 status, refused = error.status, _refused(error, request_id)
             except Exception:  # the caller gets an id to report, the log gets the trace
@@ -137,32 +136,33 @@ class GrpcServer:
             finally:
                 self._note(name, status, perf_counter() - start, request_id)
             if refused:
-                request = None  # abort raises, in a cycle with this frame: the message would stay until it is collected
+                del request, sealed  # abort raises, in a cycle with this frame: they would stay until it is collected
                 await context.abort(*refused)
+            context.set_trailing_metadata((("x-request-id", request_id),))
             return answer
 
         return handler
 
-    async def _answer(self, call: Call, request: Message | None, metadata: Metadata, request_id: str) -> Message:
-        if request is None:
-            raise BadRequest("The message cannot be parsed; is it of the protocol's package inference?")
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        """While a request is answered. Raises Unavailable where none is taken any more."""
         if self._drain.refusing:
             raise Unavailable("This instance is stopping; ask another one.")
         self._drain.inside += 1
         try:
-            return await call(request, metadata, request_id)
+            yield
         finally:
             self._drain.inside -= 1
 
-    async def _stream(self, requests: AsyncIterator[Message | None], context: Context) -> AsyncIterator[Message]:
+    async def _stream(self, requests: AsyncIterator[Sealed], context: Context) -> AsyncIterator[Message]:
         """Answers in the order of the requests; several at the same time, so that they may share a batch."""
         metadata = _metadata(context)
         answers: asyncio.Queue[asyncio.Task[Message] | None] = asyncio.Queue(MOST_IN_STREAM)
 
         async def read() -> None:
             try:
-                async for request in requests:
-                    await answers.put(asyncio.create_task(self._one_of_many(request, metadata)))
+                async for sealed in requests:
+                    await answers.put(asyncio.create_task(self._one_of_many(sealed, metadata)))
             finally:
                 await answers.put(None)
 
@@ -178,14 +178,17 @@ class GrpcServer:
                 if (answer := answers.get_nowait()) is not None:
                     answer.cancel()
 
-    async def _one_of_many(self, request: Message | None, metadata: Metadata) -> Message:
+    async def _one_of_many(self, sealed: Sealed, metadata: Metadata) -> Message:
         """One answer of a stream: a refusal is an answer, and the stream goes on."""
-        request_id = self._request_id(request, metadata)
+        request, request_id = None, self._request_id(metadata)
         start, status = perf_counter(), CLIENT_WENT_AWAY
         try:
-            found = await self._answer(self._calls.ModelInfer, request, metadata, request_id)
+            with self._inside():
+                request = await sealed.open()
+                request_id = _id(request, metadata) or request_id
+                found = await self._calls.ModelInfer(request, metadata, request_id)
+                status = 200
             found.parameters["triton_final_response"].bool_param = True
-            status = 200
             return ModelStreamInferResponse(infer_response=found)
         except DigitsError as error:
             status = error.status
@@ -207,12 +210,16 @@ class GrpcServer:
         if status >= self._access.from_status:
             self._access.add("gRPC", route, status, seconds, request_id)
 
-    def _request_id(self, request: Message | None, metadata: Metadata) -> str:
-        """The caller's own, from the metadata or the message, or a new one."""
-        for given in (metadata.get("x-request-id", ""), getattr(request, "id", "")):
-            if REQUEST_ID.fullmatch(given):
-                return str(given)
-        return f"{self._prefix}-g{next(self._ids):x}"
+    def _request_id(self, metadata: Metadata) -> str:
+        """The caller's own, or a new one."""
+        given = metadata.get("x-request-id", "")
+        return given if REQUEST_ID.fullmatch(given) else f"{self._prefix}-g{next(self._ids):x}"
+
+
+def _id(request: Message, metadata: Metadata) -> str:
+    """The message's own, where the metadata have none."""
+    given = str(getattr(request, "id", ""))
+    return given if "x-request-id" not in metadata and REQUEST_ID.fullmatch(given) else ""
 
 
 def _metadata(context: Context) -> Metadata:
