@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.engine import Engine, Served
+from service.engine import Engine, Lecture, Served
 from service.errors import NoSuchModel
 from service.model import Pixels, Probabilities
 
@@ -31,13 +31,18 @@ def find(engine: Engine, name: str, version: str = "") -> Served:
 
 
 async def predict(
-    engine: Engine, name: str, version: str, request_id: bytes, pixels: Pixels, lecture: bool = False
+    engine: Engine,
+    name: str,
+    version: str,
+    request_id: bytes,
+    pixels: Pixels,
+    lecture: Lecture = Lecture.UNWANTED,
 ) -> tuple[Served, Probabilities]:
     """Answer with the version that was asked for; where none was, a canary may answer its share of requests.
 
-    With `lecture`, the answer is (n, 110) as Model.predict_all has it, from a model that has that output.
+    The answer is (n, 10), or (n, 110) as Model.predict_all has it, from a model that has the lecture's output.
     """
     if not version:
         return await engine.predict(name, request_id, pixels, lecture)
     served = find(engine, name, version)
-    return served, await served.predict(pixels, lecture)
+    return served, await served.predict(pixels, lecture is not Lecture.UNWANTED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from time import perf_counter_ns
 from typing import Any, cast
 
@@ -15,6 +16,14 @@ from service.registry import Card, Repository
 from service.settings import Settings
 from service.statistics import Statistics
 from service.trial import Trial
+
+
+class Lecture(Enum):
+    """What the lecture's own output is to a caller."""
+
+    UNWANTED = "unwanted"
+    WELCOME = "welcome"  # from a version that has it, whichever answers
+    NEEDED = "needed"  # a version without it does not answer
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class Engine:
         self._trials: dict[str, Trial] = {}
 
     async def predict(
-        self, name: str | None, request_id: bytes, pixels: Pixels, lecture: bool = False
+        self, name: str | None, request_id: bytes, pixels: Pixels, lecture: Lecture = Lecture.UNWANTED
     ) -> tuple[Served, Probabilities]:
         """Answer with the live version, or with the one on trial if this request falls to it.
 
@@ -82,16 +91,17 @@ class Engine:
             name: the model; None for the default one.
             request_id: chooses, by its hash, which version answers while a canary runs.
             pixels: uint8 (n, 28, 28).
-            lecture: the lecture's own output is wanted too; then a version without it does not answer.
+            lecture: whether the lecture's own output is wanted too.
 
         Returns:
             The version that answered, and float32 (n, 10), or (n, 110) as Model.predict_all has it.
         """
         served = self.served(name)
         trial = self._trials.get(served.name) if self._trials else None
-        if trial is None or (lecture and not trial.candidate.model.has_lecture_output):
-            return served, await served.predict(pixels, lecture)
-        return await trial.predict(served, request_id, pixels, lecture)
+        wanted = lecture is not Lecture.UNWANTED
+        if trial is None or (lecture is Lecture.NEEDED and not trial.candidate.model.has_lecture_output):
+            return served, await served.predict(pixels, wanted)
+        return await trial.predict(served, request_id, pixels, wanted)
 
     def served(self, name: str | None = None) -> Served:
         """The live version of a model, of the default model where no name is given.

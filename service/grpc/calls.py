@@ -15,9 +15,9 @@ from service.engine import Engine
 from service.errors import BadRequest, DigitsError
 from service.grpc import infer, messages
 from service.grpc.messages import Message
-from service.model import CLASSES, LECTURE_OUTPUT
+from service.model import CLASSES
 from service.routes.v2 import health, metadata, repository, statistics
-from service.routes.v2.infer import Infer, outputs_of, split_outputs
+from service.routes.v2.infer import Infer, lecture_of, outputs_of, split_outputs
 from service.settings import Settings
 from service.watcher import Watcher
 
@@ -72,12 +72,12 @@ class Calls:
         began = perf_counter_ns()
         asked = await infer.read(request, outputs_of(served), self._infer.limits)
         pixels = await self._infer.pixels(asked)
-        lecture = any(wanted.name == LECTURE_OUTPUT for wanted in asked.outputs)
         decoded, key = perf_counter_ns(), request_id.encode()
-        served, values = await predict(self._engine, request.model_name, request.model_version, key, pixels, lecture)
+        which = (request.model_name, request.model_version, key)
+        served, values = await predict(self._engine, *which, pixels, lecture_of(asked))
         returned = perf_counter_ns()
         self._infer.recent.remember(key, served.name, served.version, pixels, values[:, :CLASSES])
-        outputs, labels = split_outputs(values, lecture), served.model.classes()
+        outputs, labels = split_outputs(values, asked), served.model.classes()
         answer = await infer.write(served.name, served.version, asked, outputs, labels)
         served.statistics.converted(served.key, decoded - began, perf_counter_ns() - returned)
         return answer

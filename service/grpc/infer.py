@@ -26,14 +26,14 @@ async def read(request: Message, outputs: Sequence[str], limits: Limits) -> Aske
 
     Args:
         request: a ModelInferRequest.
-        outputs: names that may be asked for, all of which are meant where none is.
+        outputs: names that may be asked for.
         limits: on the inputs.
 
     Raises:
         BadRequest, PayloadTooLarge: the sentence says what is wrong and where.
     """
     _check_counts(request)
-    wanted = [_wanted(one, outputs) for one in request.outputs] or [Wanted(name, binary=True) for name in outputs]
+    wanted = [_wanted(one, outputs) for one in request.outputs]
     if len({one.name for one in wanted}) != len(wanted):
         raise BadRequest("One of outputs is named twice.")
     one, raw = _only_input(request)
@@ -49,11 +49,11 @@ async def write(name: str, version: int, asked: Asked, outputs: Mapping[str, Flo
     Args:
         name, version: the model that answered.
         asked: which outputs.
-        outputs: float32 (n, ...), all that are asked for.
+        outputs: float32 (n, ...), all that are asked for, and all that there are where none is.
         labels: of the classes.
     """
     answer = ModelInferResponse(model_name=name, model_version=str(version), id=asked.id or "")
-    for wanted in asked.outputs:
+    for wanted in asked.wanted(outputs):
         values = outputs[wanted.name]
         if wanted.classes:
             pieces = tensors.classified(values, wanted.classes, labels if values.ndim == 2 else ())

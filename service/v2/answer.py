@@ -25,14 +25,15 @@ async def write(
     Args:
         name, version: the model that answered.
         asked: which outputs, in which form.
-        outputs: float32 (n, ...), all that are asked for.
+        outputs: float32 (n, ...), all that are asked for, and all that there are where none is.
         labels: of the classes.
     """
     document: dict[str, Any] = {"model_name": name, "model_version": str(version)}
     if asked.id:
         document["id"] = asked.id
     binary: list[bytes] = []
-    document["outputs"] = [await _output(wanted, outputs[wanted.name], labels, binary) for wanted in asked.outputs]
+    asked_for = [(wanted, outputs[wanted.name]) for wanted in asked.wanted(outputs)]
+    document["outputs"] = [await _output(wanted, values, labels, binary) for wanted, values in asked_for]
     header = orjson.dumps(document, option=NUMPY)
     return (b"".join([header, *binary]), len(header)) if binary else (header, 0)
 

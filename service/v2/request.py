@@ -6,7 +6,7 @@ Inference-Header-Content-Length tells the length of the JSON. Where it tells 0, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,12 +28,25 @@ class Wanted:
 
 @dataclass(slots=True)
 class Asked:
-    """A request: either pixels, uint8 (n, 28, 28), or pictures, files."""
+    """A request: either pixels, uint8 (n, 28, 28), or pictures, files.
+
+    Attributes:
+        outputs: that are named; where none is, all are meant that the version has which answers.
+        binary: whether those go as binary data.
+    """
 
     outputs: list[Wanted]
     id: str | None = None
     pixels: Pixels | None = None
     pictures: list[Bytes] = field(default_factory=list)
+    binary: bool = False
+
+    def names(self, output: str) -> bool:
+        return any(wanted.name == output for wanted in self.outputs)
+
+    def wanted(self, there: Iterable[str]) -> list[Wanted]:
+        """What is asked for of the outputs that are there."""
+        return self.outputs or [Wanted(name, self.binary) for name in there]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +63,7 @@ async def read(body: bytes, header_length: bytes, outputs: Sequence[str], limits
     Args:
         body: as it came, decompressed.
         header_length: what Inference-Header-Content-Length says, empty without one.
-        outputs: names that may be asked for, all of which are meant where none is.
+        outputs: names that may be asked for.
         limits: on the inputs.
 
     Raises:
@@ -58,9 +71,10 @@ async def read(body: bytes, header_length: bytes, outputs: Sequence[str], limits
     """
     size = _json_size(header_length, len(body))
     if size == 0:
-        return _raw(body, outputs, limits)
+        return _raw(body, limits)
     document = parse(body if size == len(body) else body[:size])
-    asked = Asked(_wanted(document.json, outputs), _id(document.json))
+    in_binary = _flag(_parameters(document.json, "the request"), "binary_data_output", otherwise=False)
+    asked = Asked(_wanted(document.json, outputs, in_binary), _id(document.json), binary=in_binary)
     binary = memoryview(body)[size:]
     one = _only_input(document.json.get("inputs"))
     data, left = _binary_data(one, binary)
@@ -89,11 +103,11 @@ def _json_size(header_length: bytes, body_size: int) -> int:
     return int(header_length)
 
 
-def _raw(body: bytes, outputs: Sequence[str], limits: Limits) -> Asked:
+def _raw(body: bytes, limits: Limits) -> Asked:
     if not body or len(body) % SIZE:
         raise BadRequest(f"Inference-Header-Content-Length 0 means that the body is pixels, {SIZE} bytes a digit.")
     shape = tensors.check_pixels_shape([len(body) // SIZE, SIZE], limits.digits)
-    return Asked([Wanted(name, binary=True) for name in outputs], pixels=tensors.pixels_from_bytes(body, shape))
+    return Asked([], pixels=tensors.pixels_from_bytes(body, shape), binary=True)
 
 
 def _id(document: dict[str, Any]) -> str | None:
@@ -137,11 +151,9 @@ def _named(items: object, what: str) -> list[dict[str, Any]]:
 # -- outputs ------------------------------------------------------------------------------------------------
 
 
-def _wanted(document: dict[str, Any], outputs: Sequence[str]) -> list[Wanted]:
-    binary = _flag(_parameters(document, "the request"), "binary_data_output", otherwise=False)
+def _wanted(document: dict[str, Any], outputs: Sequence[str], binary: bool) -> list[Wanted]:
     named = document.get("outputs")
-    asked = [] if named is None else _named(named, "outputs")
-    return [_one_wanted(one, outputs, binary) for one in asked] or [Wanted(name, binary) for name in outputs]
+    return [] if named is None else [_one_wanted(one, outputs, binary) for one in _named(named, "outputs")]
 
 
 def _one_wanted(one: dict[str, Any], outputs: Sequence[str], binary: bool) -> Wanted:

@@ -23,6 +23,7 @@ from tests.service.grpc_client import grpc_port
 from tests.service.models import digit, digits, publish, written
 from tests.service.refusals import LEAKS, LIMITS
 from tests.service.server import Server
+from tests.service.v2 import publish_with_lecture_output
 
 WANTED = [3, 1, 4, 1, 5, 9, 2, 6]
 
@@ -215,6 +216,27 @@ def test_versions_and_labels(tmp_path: Path) -> None:
             assert found(client.infer("digits", pixels(digits(4)), model_version=version)) == [4 + shift], version
         for version in ("3", "99"):
             refused(client, "StatusCode.NOT_FOUND", pixels(digits(4)), version=version)
+
+
+def test_a_canary_answers_with_the_outputs_that_it_has(tmp_path: Path) -> None:
+    """Only who names the lecture's output, which the canary has not, is kept with a version that has it."""
+    publish_with_lecture_output(tmp_path)
+    publish(tmp_path, promote=False)
+    Repository(tmp_path).start_trial("digits", TrialPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
+    with (
+        Server(tmp_path, grpc_port=0) as server,
+        triton.InferenceServerClient(f"127.0.0.1:{grpc_port(server)}") as client,
+    ):
+        while not client.is_model_ready("digits", "canary"):
+            assert server.process.poll() is None
+        for asked, version, names in (
+            ([], "2", ["probabilities"]),
+            (["probabilities"], "2", ["probabilities"]),
+            (["lecture_output"], "1", ["lecture_output"]),
+        ):
+            wanted = [triton.InferRequestedOutput(name) for name in asked]
+            answer = client.infer("digits", pixels(digits(4)), outputs=wanted).get_response()
+            assert (answer.model_version, [one.name for one in answer.outputs]) == (version, names)
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------

@@ -19,12 +19,14 @@ from PIL import Image
 
 from service.app import create_app
 from service.errors import DigitsError
+from service.plan import TrialPlan
 from service.problems import on_digits_error
+from service.registry import Repository
 from service.routes import v2
 from service.settings import Settings
 from tests.service.asgi import Answer, acall, call, until
 from tests.service.bodies import as_image, on_paper
-from tests.service.models import digit, digits, written
+from tests.service.models import digit, digits, publish, written
 from tests.service.refusals import LIMITS
 from tests.service.server import Server
 from tests.service.v2 import (
@@ -171,6 +173,36 @@ def test_without_outputs_all_are_meant(app: FastAPI) -> None:
         assert list(outputs(*parts(good(ask(app, document(tensor(PIXELS), **more)))))) == ["probabilities"]
         both = outputs(*parts(good(ask(app, document(tensor(PIXELS), **more), path=BOTH))))
         assert list(both) == ["probabilities", "lecture_output"]
+
+
+@pytest.mark.parametrize("served_has_it", [True, False])
+def test_a_canary_answers_with_the_outputs_that_it_has(tmp_path: Path, served_has_it: bool) -> None:
+    """Only who names the lecture's output is kept with a version that has it."""
+    for with_it, promote in ((served_has_it, True), (not served_has_it, False)):
+        (publish_with_lecture_output if with_it else publish)(tmp_path, promote=promote)
+    Repository(tmp_path).start_trial("digits", TrialPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
+    app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "feedback.sqlite"))
+    asyncio.run(app.state.watcher.look())
+    all_of_canary = ["probabilities"] if served_has_it else ["probabilities", "lecture_output"]
+
+    def answered(*asked: str, **more: Any) -> tuple[str, list[str]]:
+        named = {"outputs": [{"name": name} for name in asked]} if asked else {}
+        answer = good(ask(app, document(tensor(PIXELS), **named, **more)))
+        head = answer.body[: int(answer.headers.get(LENGTH.lower(), len(answer.body)))]
+        return json.loads(head)["model_version"], list(outputs(*parts(answer)))
+
+    assert answered() == answered(outputs=[]) == ("2", all_of_canary)
+    assert answered(parameters={"binary_data_output": True}) == ("2", all_of_canary)
+    assert answered("probabilities") == ("2", ["probabilities"])
+    raw = good(ask(app, PIXELS.tobytes(), {LENGTH: "0"}))
+    assert list(outputs(*parts(raw))) == all_of_canary
+    asked = document(tensor(PIXELS), outputs=[{"name": "lecture_output"}])
+    if served_has_it:
+        assert answered("lecture_output") == ("1", ["lecture_output"])
+        assert answered("probabilities", "lecture_output") == ("1", ["probabilities", "lecture_output"])
+    else:
+        refused = ask(app, asked)
+        check_error(refused.status, refused.headers, refused.body, 400, "this model has probabilities")
 
 
 def parts(answer: Answer) -> tuple[bytes, dict[str, str]]:

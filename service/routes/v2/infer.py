@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from service.body import read_body, until_gone
 from service.choice import find, predict
 from service.compression import compress
-from service.engine import Engine, Served
+from service.engine import Engine, Lecture, Served
 from service.errors import Unavailable
 from service.images import decode_image
 from service.model import CLASSES, LECTURE_OUTPUT, LECTURE_SHAPE, OUTPUT, Pixels, Probabilities
@@ -56,15 +56,14 @@ class Infer:
         began = perf_counter_ns()
         asked = await read(body, header_length, outputs_of(served), self.limits)
         pixels = await self.pixels(asked)
-        lecture = any(wanted.name == LECTURE_OUTPUT for wanted in asked.outputs)
         decoded = perf_counter_ns()
         request_id = scope["request_id"]
-        answered = predict(self._engine, name, version, request_id, pixels, lecture)
+        answered = predict(self._engine, name, version, request_id, pixels, lecture_of(asked))
         served, values = await (until_gone(answered, receive) if len(body) > BIG_BYTES else answered)
         returned = perf_counter_ns()
         self.recent.remember(request_id, served.name, served.version, pixels, values[:, :CLASSES])
         labels = served.model.classes() if any(wanted.classes for wanted in asked.outputs) else []
-        answer = await write(served.name, served.version, asked, split_outputs(values, lecture), labels)
+        answer = await write(served.name, served.version, asked, split_outputs(values, asked), labels)
         served.statistics.converted(served.key, decoded - began, perf_counter_ns() - returned)
         return await _packed(*answer, accept)
 
@@ -101,13 +100,19 @@ def _protocol_headers(scope: Scope) -> tuple[bytes, bytes]:
     return header_length, accept
 
 
-def split_outputs(values: Probabilities, lecture: bool) -> dict[str, Floats]:
-    outputs = {OUTPUT: values[:, :CLASSES]}
-    if lecture:
-        cells = values[:, CLASSES:]
-        if not cells.size:  # between the question and the answer another version was promoted
-            raise Unavailable(f"The model that is served since a moment ago has no {LECTURE_OUTPUT}; ask it again.")
+def lecture_of(asked: Asked) -> Lecture:
+    """Whether the lecture's output is named, or, as none is, meant with all that there are."""
+    if asked.names(LECTURE_OUTPUT):
+        return Lecture.NEEDED
+    return Lecture.UNWANTED if asked.outputs else Lecture.WELCOME
+
+
+def split_outputs(values: Probabilities, asked: Asked) -> dict[str, Floats]:
+    outputs, cells = {OUTPUT: values[:, :CLASSES]}, values[:, CLASSES:]
+    if cells.size:
         outputs[LECTURE_OUTPUT] = cells.reshape(-1, *LECTURE_SHAPE)
+    elif asked.names(LECTURE_OUTPUT):  # between the question and the answer another version was promoted
+        raise Unavailable(f"The model that is served since a moment ago has no {LECTURE_OUTPUT}; ask it again.")
     return outputs
 
 
