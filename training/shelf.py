@@ -35,7 +35,7 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
         marks = {served: "served"} | ({plan.version: "shadow" if plan.shadow else "canary"} if plan else {})
         console.print(table(name, marks, [repository.card(name, version) for version in versions]))
         if ended:
-            console.print(f"Last trial: version {ended['version']} {ended['verdict']}", highlight=False)
+            console.print(f"Last trial: version {ended['version']} {ended['verdict']}", highlight=False, soft_wrap=True)
 
     @app.command()
     def promote(
@@ -66,12 +66,16 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
 
         if canary is None and not shadow:
             Repository(models).promote(name, version)
-            console.print(f"{name} now serves version {version}.", highlight=False)
+            console.print(f"{name} now serves version {version}.", highlight=False, soft_wrap=True)
             return
         plan = TrialPlan(version, canary or 0.0, shadow, min_digits, max_disagreement / 100, max_errors / 100)
         Repository(models).start_trial(name, plan)
         how = "sees a copy of all requests" if shadow else f"answers {canary:g} % of requests"
-        console.print(f"{name} version {version} {how}; to end this: python -m training stop-trial", highlight=False)
+        console.print(
+            f"{name} version {version} {how}; to end this: python -m training stop-trial",
+            highlight=False,
+            soft_wrap=True,
+        )
 
     @app.command("stop-trial")
     def stop_trial(models: options.Models = models_folder, name: options.Name = model_name) -> None:
@@ -83,7 +87,7 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
         plan = repository.trial(name)
         if plan is None or not repository.end_trial(name, plan, "rolled back: stopped by hand"):
             raise NoSuchModel(f"No version of {name} is on trial.")
-        console.print(f"The trial of {name} version {plan.version} is over.", highlight=False)
+        console.print(f"The trial of {name} version {plan.version} is over.", highlight=False, soft_wrap=True)
 
     @app.command()
     def prune(
@@ -96,7 +100,7 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
 
         removed = Repository(models).prune(name, keep)
         what = ", ".join(map(str, removed)) if removed else "nothing"
-        console.print(f"Removed from {name}: {what}.", highlight=False)
+        console.print(f"Removed from {name}: {what}.", highlight=False, soft_wrap=True)
 
     @app.command()
     def rollback(models: options.Models = models_folder, name: options.Name = model_name) -> None:
@@ -104,7 +108,7 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
         from service.registry import Repository
 
         version = Repository(models).rollback(name)
-        console.print(f"{name} now serves version {version} again.", highlight=False)
+        console.print(f"{name} now serves version {version} again.", highlight=False, soft_wrap=True)
 
 
 def table(name: str, marks: dict[int, str], cards: list[dict[str, Any]]) -> Table:
