@@ -19,6 +19,7 @@ try:
     from training.comparison import Allowance
     from training.config import TrainConfig
     from training.quiet import load_tensorflow
+    from training.terms import Terms
 except ModuleNotFoundError as error:  # after `make serve` there is a Python here, and none of the trainer's packages
     sys.exit(f"error: {missing(error)}")
 
@@ -169,15 +170,19 @@ def retrain(
     tolerance: options.Tolerance = ALLOWANCE.tolerance_points,
     chance: options.Chance = ALLOWANCE.most_chance_points,
     force: options.Force = "",
+    resume: options.Resume = None,
 ) -> None:
     """Train, export, evaluate, and promote only if not worse than the served version on the same held-out digits."""
+    options.resume_alone(context)
     load_tensorflow()
-    from service.registry import Repository
     from training import retrain as retraining
+    from training.runs import Run
 
-    config = options.config(context, _source(data))
-    allowance = Allowance(tolerance, chance)
-    retraining.retrain(config, runs, Repository(models), name, allowance, force, console)
+    if resume:
+        retraining.resume(Run.open(resume), console, data)
+        return
+    terms = Terms(str(models.absolute()), name, Allowance(tolerance, chance), force)
+    retraining.retrain(options.config(context, _source(data)), runs, terms, console)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Train, export, judge, and serve the new version only if it is not worse than the one served now.
 
 python -m training retrain --data data/kaggle
+python -m training retrain --resume runs/20250131-120000-lecture-cnn    after a kill at any moment
 """
 
 import json
@@ -15,9 +16,15 @@ from service.registry import Repository
 from training import evaluate, learned
 from training.comparison import Allowance, Comparison, compare
 from training.config import TrainConfig
+from training.errors import RunError
 from training.export import export
 from training.predict import predict
-from training.train import train
+from training.runs import Run
+from training.terms import Terms
+from training.train import begin, finish
+from training.train import resume as resume_training
+
+DECISION = "retrain.json"
 
 
 @dataclass(frozen=True)
@@ -33,25 +40,44 @@ class Decision:
     reason: str
 
 
-def retrain(
-    config: TrainConfig,
-    runs: Path,
-    repository: Repository,
-    name: str,
-    allowance: Allowance,
-    force: str,
-    console: Console,
-) -> Decision:
-    """The whole chain. `force`, if not empty, is the reason to promote a version that is worse."""
-    run = train(config, runs, console)
-    version = export(run, repository, name, console)
-    judged = evaluate.judge(repository, name, version, Path(config.data), "validation")
+def retrain(config: TrainConfig, runs: Path, terms: Terms, console: Console) -> Decision:
+    """The whole chain."""
+    run, lesson, model = begin(config, runs)
+    terms.save(run.folder)
+    return _judge(finish(run, lesson, model, console), terms, None, console)
+
+
+def resume(run: Run, console: Console, source: Path | None = None) -> Decision:
+    """The rest of the chain after a kill, on the terms it was started with.
+
+    `source` is where the digits lie now, should they have moved. Raises RunError where all has been done already.
+    """
+    terms = Terms.load(run.folder)
+    if (run.folder / DECISION).is_file():
+        raise RunError(f"{run.folder} went the whole way already; {DECISION} in it says what became of the version.")
+    if not run.finished:
+        resume_training(run, console, source)
+    return _judge(run, terms, source, console)
+
+
+def _judge(run: Run, terms: Terms, source: Path | None, console: Console) -> Decision:
+    """Export a trained run, compare the version with the served one, and promote it or not."""
+    try:
+        return _export_and_decide(run, terms, source, console)
+    except KeyboardInterrupt:
+        raise RunError(f"Stopped. To go on: {run.way_on}") from None
+
+
+def _export_and_decide(run: Run, terms: Terms, source: Path | None, console: Console) -> Decision:
+    repository, name = Repository(Path(terms.models)), terms.name
+    version = export(run, repository, name, console, source)
+    judged = evaluate.judge(repository, name, version, run.place(source), "validation")
     console.print(evaluate.table(judged))
     evaluate.save(judged, run.folder / "evaluation")
-    decision = decide(version, judged, *_compare(repository, name, judged), allowance, force)
+    decision = decide(version, judged, *_compare(repository, name, judged), terms)
     if decision.promoted:
         repository.promote(name, version)
-    (run.folder / "retrain.json").write_text(json.dumps(asdict(decision), indent=2) + "\n")
+    (run.folder / DECISION).write_text(json.dumps(asdict(decision), indent=2) + "\n")
     console.print(sentences(decision, name), highlight=False, soft_wrap=True)
     return decision
 
@@ -78,19 +104,18 @@ def decide(
     judged: evaluate.Judged,
     comparison: Comparison | None,
     why_none: str,
-    allowance: Allowance,
-    force: str,
+    terms: Terms,
 ) -> Decision:
     """Promote where nothing is served, where the new version is not worse, or where forced."""
     if comparison is None:
         promoted, reason = True, why_none
     else:
-        promoted = comparison.not_worse(allowance)
-        reason = f"{_difference(comparison)} ({allowance.sentence(comparison.chance_points)})"
-        if force and not promoted:
-            promoted, reason = True, f"forced: {force}; {reason}"
+        promoted = comparison.not_worse(terms.allowance)
+        reason = f"{_difference(comparison)} ({terms.allowance.sentence(comparison.chance_points)})"
+        if terms.force and not promoted:
+            promoted, reason = True, f"forced: {terms.force}; {reason}"
     accuracy, digits = judged.figures["accuracy"], judged.figures["n"]
-    return Decision(version, accuracy, digits, allowance, comparison, promoted, reason)
+    return Decision(version, accuracy, digits, terms.allowance, comparison, promoted, reason)
 
 
 def _difference(comparison: Comparison) -> str:

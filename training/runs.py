@@ -4,6 +4,7 @@ config.json      every option                    data.json        the files lear
 history.csv      one row per epoch               tensorboard/     the same for `tensorboard --logdir runs`
 model.keras      the best weights, when done     result.json      epochs, best epoch, seconds, when done
 checkpoint.npz   the state after the last whole epoch
+terms.json       what `retrain` was told         retrain.json     what became of the version, when done
 """
 
 import json
@@ -12,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from training import data
+from training import data, terms
 from training.config import TrainConfig
 from training.digits import Digits
 from training.errors import DataError, RunError
@@ -79,8 +80,9 @@ class Run:
 
     @property
     def way_on(self) -> str:
-        """The command that continues the run."""
-        return f"python -m training train --resume {self.folder}"
+        """The command that continues the run: the one that began it."""
+        began = "retrain" if (self.folder / terms.FILE).is_file() else "train"
+        return f"python -m training {began} --resume {self.folder}"
 
     @property
     def checkpoint(self) -> Path:

@@ -25,13 +25,21 @@ REHEARSED = 100  # digits to compare before the first epoch; export compares all
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
 
 
+Begun = tuple[Run, Lesson, keras.Model]
+
+
 def train(config: TrainConfig, runs: Path, console: Console) -> Run:
-    """Start a run under `runs` and take it to its end. Raises DataError or RunError."""
+    """Start a run under `runs` and take it to its end. Raises DataError, ExportError or RunError."""
+    return finish(*begin(config, runs), console)
+
+
+def begin(config: TrainConfig, runs: Path) -> Begun:
+    """Everything before the first epoch: what cannot be trained says so here, and leaves no run folder."""
     architecture = architectures.find(config.architecture)  # a wrong name should fail before the data are read
     digits = data.load(Path(config.data))
     lesson, model = prepare(config, digits), compiled_model(config)
     rehearse(architecture, model, lesson.held_out.pixels[:REHEARSED])
-    return _finish(Run.create(runs, config, digits), lesson, model, console)
+    return Run.create(runs, config, digits), lesson, model
 
 
 def resume(run: Run, console: Console, source: Path | None = None) -> Run:
@@ -43,10 +51,10 @@ def resume(run: Run, console: Console, source: Path | None = None) -> Run:
         console.print(f"{run.folder} has finished already; there is nothing left to do.", highlight=False)
         return run
     lesson = prepare(run.config, run.digits(run.place(source)))
-    return _finish(run, lesson, compiled_model(run.config), console)
+    return finish(run, lesson, compiled_model(run.config), console)
 
 
-def _finish(run: Run, lesson: Lesson, model: keras.Model, console: Console) -> Run:
+def finish(run: Run, lesson: Lesson, model: keras.Model, console: Console) -> Run:
     """Fit, save the model, and last the result, which marks the run as finished."""
     console.print(f"{run.folder}: {lesson.sentence()}", highlight=False, soft_wrap=True)
     try:

@@ -236,6 +236,32 @@ def test_retrain_exits_with_0_promoted_or_not(typed: Callable[..., Done], reposi
     assert "version 4: forced: a drill" in done.out
 
 
+def test_a_retraining_is_resumed_with_its_options(
+    typed: Callable[..., Done], tmp_path: Path, repository: Repository, kaggle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped by hand in its first epoch; what to type is said, and forced and published where it was told at first."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    from training import train as training
+
+    words = ["retrain", "--data", kaggle, "--epochs", 1, "--models", repository.root, "--force", "a drill"]
+    with monkeypatch.context() as context:
+        context.setattr(training, "_after_epoch", stop)
+        done = typed(*words)
+    run = next((tmp_path / "runs").iterdir())
+    assert (done.code, f"Stopped. To go on: python -m training retrain --resume runs/{run.name}" in done.err) == (
+        1,
+        True,
+    )
+    done = typed("retrain", "--resume", run, "--tolerance", 3, "--force", "other")
+    assert (done.code, "leave out --force, --tolerance" in " ".join(done.err.replace("│", " ").split())) == (2, True)
+    done = typed("retrain", "--resume", run)
+    assert (done.code, repository.current("digits")) == (0, 3)
+    assert "version 3: forced: a drill" in done.out
+
+
 def test_without_data_and_without_a_network_there_is_one_sentence(tmp_path: Path) -> None:
     """No npm on the PATH, and Keras is sent to a proxy that is not there."""
     nowhere = {"HOME": str(tmp_path), "KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9", "PATH": ""}

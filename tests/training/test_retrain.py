@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,11 +16,19 @@ from training.comparison import Allowance, Comparison
 from training.config import TrainConfig
 from training.data import load
 from training.digits import Digits, split
+from training.errors import RunError
 from training.evaluate import Judged
-from training.retrain import Decision, decide, retrain, sentences
+from training.retrain import Decision, decide, resume, retrain, sentences
+from training.runs import Run
+from training.terms import Terms
+from training.train import begin
 
 MakeConfig = Callable[..., TrainConfig]
 USUAL = Allowance()
+
+
+def on(repository: Repository, allowance: Allowance = USUAL) -> Terms:
+    return Terms(str(repository.root), "digits", allowance)
 
 
 @pytest.fixture
@@ -29,7 +38,7 @@ def console() -> Console:
 
 def test_nothing_served_yet(tmp_path: Path, small_config: MakeConfig, console: Console) -> None:
     repository = Repository(tmp_path / "models")
-    decision = retrain(small_config(epochs=4), tmp_path / "runs", repository, "digits", USUAL, "", console)
+    decision = retrain(small_config(epochs=4), tmp_path / "runs", on(repository), console)
     assert (decision.version, decision.comparison, decision.promoted) == (1, None, True)
     assert repository.current("digits") == 1
     assert "PROMOTED: digits now serves version 1: nothing was served" in console.file.getvalue()
@@ -44,7 +53,7 @@ def test_a_worse_one_is_published_and_not_served(
     repository: Repository, tmp_path: Path, small_config: MakeConfig, console: Console
 ) -> None:
     """One epoch against eight, on the same digits and with the same split."""
-    decision = retrain(small_config(epochs=1), tmp_path / "runs", repository, "digits", USUAL, "", console)
+    decision = retrain(small_config(epochs=1), tmp_path / "runs", on(repository), console)
     compared = decision.comparison
     assert compared.served_accuracy == repository.card("digits", 1)["metrics"]["validation"]["accuracy"]
     assert (compared.digits, compared.left_out, compared.fair) == (150, 0, True)
@@ -61,7 +70,7 @@ def test_a_worse_one_is_published_and_not_served(
 def test_the_same_again_is_not_worse(
     repository: Repository, tmp_path: Path, small_config: MakeConfig, console: Console
 ) -> None:
-    decision = retrain(small_config(), tmp_path / "runs", repository, "digits", Allowance(0.0, 0.0), "", console)
+    decision = retrain(small_config(), tmp_path / "runs", on(repository, Allowance(0.0, 0.0)), console)
     assert decision.accuracy == decision.comparison.served_accuracy
     assert decision.comparison.chance_points == 0
     assert repository.current("digits") == decision.version == 3
@@ -71,7 +80,7 @@ def test_what_is_served_cannot_be_loaded(
     repository: Repository, tmp_path: Path, small_config: MakeConfig, console: Console
 ) -> None:
     repository.model_path("digits", 1).write_bytes(b"not a model")
-    decision = retrain(small_config(epochs=1), tmp_path / "runs", repository, "digits", USUAL, "", console)
+    decision = retrain(small_config(epochs=1), tmp_path / "runs", on(repository), console)
     assert decision.promoted
     assert "version 1, served until now, cannot be loaded" in decision.reason
 
@@ -82,7 +91,7 @@ def test_digits_that_taught_the_served_version_are_known(
     """The same 1,500 digits with 297 new ones in front: the split falls otherwise, most held-out digits are known."""
     order = np.r_[1500:1797, 0:1500]
     csv_table(handwriting.pixels[order], handwriting.labels[order]).to_csv(tmp_path / "train.csv", index=False)
-    decision = retrain(small_config(data=str(tmp_path), epochs=1), tmp_path, repository, "digits", USUAL, "", console)
+    decision = retrain(small_config(data=str(tmp_path), epochs=1), tmp_path, on(repository), console)
     held_out = split(load(tmp_path), 0.1, 2)[1]
     taught = split(Digits(handwriting.pixels[:1500], handwriting.labels[:1500]), 0.1, 2)[0]
     known = {digit.tobytes() for digit in taught.pixels}
@@ -95,7 +104,7 @@ def test_digits_that_taught_the_served_version_are_known(
 
 def decided(comparison: Comparison | None, allowance: Allowance = USUAL, force: str = "", why: str = "") -> Decision:
     judged = Judged("", {}, Digits(np.zeros((0, 28, 28), np.uint8)), np.zeros((0, 10)), {"accuracy": 0.95, "n": 4200})
-    return decide(5, judged, comparison, why, allowance, force)
+    return decide(5, judged, comparison, why, Terms("models", "digits", allowance, force))
 
 
 WORSE = Comparison(4, 4200, 0, True, 0.95, 0.99, 0.3)
@@ -134,3 +143,48 @@ def test_force_is_not_mentioned_where_it_was_not_needed() -> None:
 def test_the_sentence_names_the_digits_left_out() -> None:
     said = sentences(decided(Comparison(4, 420, 3780, True, 0.991, 0.99, 0.5)), "digits").splitlines()[1]
     assert said == "on the 420 of them that version 4 has surely not learned from: version 5 99.10%, version 4 99.00%"
+
+
+@pytest.fixture
+def killed(repository: Repository, tmp_path: Path, small_config: MakeConfig) -> Run:
+    """Begun by `retrain` on terms that nobody has by default, and killed before its first epoch was over."""
+    run, _, _ = begin(small_config(epochs=1), tmp_path / "runs")
+    Terms(str(repository.root), "digits", Allowance(0.2, 0.25)).save(run.folder)
+    return run
+
+
+def test_a_killed_retraining_goes_the_whole_way_on_its_own_terms(
+    killed: Run, repository: Repository, kaggle: Path, tmp_path: Path, console: Console
+) -> None:
+    assert killed.way_on == f"python -m training retrain --resume {killed.folder}"
+    moved = shutil.copytree(kaggle, tmp_path / "moved")
+    TrainConfig(**vars(killed.config) | {"data": str(tmp_path / "gone")}).save(killed.folder / "config.json")
+    decision = resume(killed, console, moved)
+    assert (decision.version, decision.promoted, decision.allowance) == (3, False, Allowance(0.2, 0.25))
+    assert "NOT PROMOTED" in console.file.getvalue()
+    assert json.loads((killed.folder / "retrain.json").read_text())["version"] == 3
+    with pytest.raises(RunError, match=r"went the whole way already; retrain.json in it says"):
+        resume(killed, console)
+    assert repository.versions("digits") == [1, 2, 3]
+
+
+def test_killed_after_the_training_it_is_exported_and_promoted(
+    runs: dict[str, Run], repository: Repository, tmp_path: Path, console: Console
+) -> None:
+    shutil.copytree(runs["lecture-cnn"].folder, tmp_path / "run")
+    on(repository).save(tmp_path / "run")
+    assert resume(Run(tmp_path / "run"), console).promoted
+    assert repository.current("digits") == 3
+    assert "nothing left to do" not in console.file.getvalue()
+
+
+def test_what_train_began_is_not_promoted_by_accident(runs: dict[str, Run], console: Console) -> None:
+    with pytest.raises(RunError, match=r"was begun by `train`, not by `retrain`. Continue it with .* then export"):
+        resume(runs["lecture-cnn"], console)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "5", "{}", '{"models": "x", "name": "y", "allowance": 3}'])
+def test_damaged_terms_are_refused(content: str, killed: Run, console: Console) -> None:
+    (killed.folder / "terms.json").write_text(content)
+    with pytest.raises(RunError, match=r"terms\.json cannot be read. Continue with .* then export"):
+        resume(killed, console)

@@ -1,0 +1,42 @@
+"""On which terms a retrained version is published and promoted. Kept in the run folder, so that a kill loses none."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from training.comparison import Allowance
+from training.errors import RunError
+
+FILE = "terms.json"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What `retrain` was told beside how to train."""
+
+    models: str  # the model repository, as a whole path: the run may be resumed from another folder
+    name: str
+    allowance: Allowance
+    force: str = ""  # if not empty, the reason to promote a version that is worse
+
+    def save(self, folder: Path) -> None:
+        """Write them into a run folder."""
+        (folder / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Terms":
+        """Read what `save` wrote. Raises RunError for a run that `retrain` did not begin, or a damaged file."""
+        try:
+            values = json.loads((folder / FILE).read_text())
+            points = {name: float(value) for name, value in values["allowance"].items()}
+            return cls(str(values["models"]), str(values["name"]), Allowance(**points), str(values["force"]))
+        except FileNotFoundError:
+            raise RunError(
+                f"{folder} was begun by `train`, not by `retrain`. Continue it with "
+                f"`python -m training train --resume {folder}`, then export and promote it."
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise RunError(
+                f"{folder}/{FILE} cannot be read. Continue with `python -m training train --resume {folder}`, "
+                "then export and promote."
+            ) from error
