@@ -36,7 +36,10 @@ Resume = Annotated[
     ),
 ]
 Runs = Annotated[Path, typer.Option(help="Where the run folder is made.")]
-Architecture = Annotated[ARCHITECTURE, typer.Option(help="Which network.")]
+Architecture = Annotated[
+    ARCHITECTURE,
+    typer.Option(help=" ".join(f"{each.name}: {each.description}" for each in ARCHITECTURES.values())),
+]
 Epochs = Annotated[int, typer.Option(min=1, help="How many times every training digit is seen, at most.")]
 BatchSize = Annotated[
     int, typer.Option(min=1, help="Digits per step: smaller is noisier and slower, larger needs a larger rate.")

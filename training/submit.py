@@ -5,19 +5,32 @@ python -m training submit --data data/kaggle --out submission.csv
 
 from pathlib import Path
 
-import pandas as pd
-
 from service.model import Model
 from training import data
+from training.errors import TrainingError
 from training.predict import predict
 
 
 def submit(model: Model, source: Path, out: Path) -> int:
-    """Write the file, whole or not at all, and return its number of rows. Raises DataError for a bad test.csv."""
+    """Write the file, whole or not at all, and return its number of rows.
+
+    Raises DataError for a bad test.csv, TrainingError where `out` cannot be a file.
+    """
+    if out.is_dir():
+        raise TrainingError(f"{out} is a folder; give the file to write, such as {out / 'submission.csv'}.")
     digits = data.load(source, "test")
     said = predict(model, digits.pixels).argmax(axis=1)
-    table = pd.DataFrame({"ImageId": range(1, len(said) + 1), "Label": said})  # Kaggle counts from 1
+    rows = [f"{number},{digit}\n" for number, digit in enumerate(said, start=1)]  # Kaggle counts from 1
+    _write("".join(["ImageId,Label\n", *rows]), out)
+    return len(rows)
+
+
+def _write(text: str, out: Path) -> None:
+    """Beside, then renamed: a reader sees the old file or the new one, and a failure leaves neither half of it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(f".{out.name}.tmp")
-    table.to_csv(beside, index=False)
-    beside.replace(out)
-    return len(table)
+    try:
+        beside.write_text(text)
+        beside.replace(out)
+    finally:
+        beside.unlink(missing_ok=True)

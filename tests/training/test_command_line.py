@@ -15,6 +15,7 @@ import pytest
 from service.registry import Repository
 from tests.training.files import write_idx
 from training import __main__ as command_line
+from training.architectures import ARCHITECTURES
 from training.digits import Digits
 from training.runs import Run
 
@@ -78,6 +79,13 @@ def test_every_command_has_help(command: str, typed: Callable[..., Done]) -> Non
     assert "Usage:" in done.out
 
 
+@pytest.mark.parametrize("command", ["train", "retrain"])
+def test_help_says_what_the_architectures_are(command: str, typed: Callable[..., Done]) -> None:
+    shown = " ".join(typed(command, "--help").out.replace("│", " ").split())
+    for name, architecture in ARCHITECTURES.items():
+        assert f"{name}: {architecture.description}" in shown
+
+
 REFUSED = [
     (["train", "--data", "nowhere"], 1, "nowhere does not exist"),
     (["train", "--architecture", "vgg"], 2, "'vgg' is not one of 'lecture-cnn', 'ten-way'"),
@@ -131,13 +139,14 @@ main()
 
 @pytest.mark.parametrize(
     ("package", "words"),
-    [("typer", ["--help"]), ("rich", ["list"]), ("tensorflow", ["train"]), ("pandas", ["submit", "--data", "x.csv"])],
+    [("typer", ["--help"]), ("rich", ["list"]), ("tensorflow", ["train"]), ("pandas", ["submit", "--data", "kaggle"])],
 )
 def test_what_is_not_installed_is_one_sentence(
-    package: str, words: list[str], tmp_path: Path, published: Repository
+    package: str, words: list[str], tmp_path: Path, published: Repository, kaggle: Path
 ) -> None:
     """`make serve` installs the service alone, and someone may try to train all the same."""
     (tmp_path / "models").symlink_to(published.root)
+    (tmp_path / "kaggle").symlink_to(kaggle)
     program = WITHOUT.format(package=package, words=words)
     variables = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env=variables)
@@ -192,6 +201,9 @@ def test_the_whole_way(typed: Callable[..., Done], tmp_path: Path, kaggle: Path)
     report = json.loads((tmp_path / "runs" / "evaluation" / "digits-1" / "metrics.json").read_text())
     assert report["n"] == 150
     assert "wrote submission.csv: 297 digits" in typed("submit", "--data", kaggle).out
+    assert "wrote new/x.csv: 297 digits" in typed("submit", "--data", kaggle, "--out", "new/x.csv").out
+    done = typed("submit", "--data", kaggle, "--out", "new")
+    assert (done.code, done.err.count("\n"), "error: new is a folder" in done.err) == (1, 1, True)
     assert len((tmp_path / "submission.csv").read_text().splitlines()) == 298
     listed = typed("list").out
     assert "ten-way" in listed

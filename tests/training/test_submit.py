@@ -10,7 +10,7 @@ from service.model import Model
 from service.registry import Repository
 from tests.training.files import csv_table
 from training.digits import Digits
-from training.errors import DataError
+from training.errors import DataError, TrainingError
 from training.submit import submit
 
 
@@ -40,3 +40,28 @@ def test_a_wrong_test_file_leaves_the_old_submission(
     with pytest.raises(DataError, match=r"test.csv, row 3: pixel10 is 300"):
         submit(Model.load(published.model_path("digits", 1)), tmp_path / "test.csv", tmp_path / "submission.csv")
     assert (tmp_path / "submission.csv").read_text() == "old"
+
+
+def test_folders_on_the_way_are_made(tmp_path: Path, published: Repository, kaggle: Path) -> None:
+    out = tmp_path / "not" / "there" / "yet.csv"
+    assert submit(Model.load(published.model_path("digits", 1)), kaggle, out) == 297
+    assert [entry.name for entry in out.parent.iterdir()] == ["yet.csv"]
+
+
+def test_a_folder_is_no_place_to_write(tmp_path: Path, published: Repository, kaggle: Path) -> None:
+    with pytest.raises(TrainingError, match=r"is a folder; give the file to write, such as .*/submission.csv"):
+        submit(Model.load(published.model_path("digits", 1)), kaggle, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert not list(tmp_path.parent.glob(".*.tmp"))
+
+
+def test_a_failure_leaves_nothing_behind(
+    tmp_path: Path, published: Repository, kaggle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        submit(Model.load(published.model_path("digits", 1)), kaggle, tmp_path / "x.csv")
+    assert list(tmp_path.iterdir()) == []
