@@ -25,18 +25,17 @@ REHEARSED = 100  # digits to compare before the first epoch; export compares all
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
 
 
-Begun = tuple[Run, Lesson, keras.Model]
-
-
 def train(config: TrainConfig, runs: Path, console: Console) -> Run:
     """Start a run under `runs` and take it to its end. Raises DataError, ExportError or RunError."""
     return finish(*begin(config, runs), console)
 
 
-def begin(config: TrainConfig, runs: Path) -> Begun:
+def begin(config: TrainConfig, runs: Path) -> tuple[Run, Lesson, keras.Model]:
     """Everything before the first epoch: what cannot be trained says so here, and leaves no run folder."""
     architecture = architectures.find(config.architecture)  # a wrong name should fail before the data are read
     digits = data.load(Path(config.data))
+    if data.has_labelled_test(Path(config.data)):
+        data.load(Path(config.data), "test")  # not for training: export will want them, and should find them whole
     lesson, model = prepare(config, digits), compiled_model(config)
     rehearse(architecture, model, lesson.held_out.pixels[:REHEARSED])
     return Run.create(runs, config, digits), lesson, model

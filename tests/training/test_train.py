@@ -14,6 +14,7 @@ from rich.console import Console
 
 from service.errors import FeedbackUnavailable
 from service.feedback import Correction, FeedbackStore
+from tests.training.files import write_idx
 from training import data, heads
 from training.batches import normalise
 from training.config import TrainConfig
@@ -122,6 +123,16 @@ def test_wrong_data_make_no_run_folder(tmp_path: Path, small_config: MakeConfig,
         train(small_config(data=str(kaggle / "test.csv")), tmp_path / "runs", Console(quiet=True))
     with pytest.raises(FeedbackUnavailable, match=r"There is no feedback file missing.sqlite"):
         train(small_config(feedback=str(tmp_path / "missing.sqlite")), tmp_path / "runs", Console(quiet=True))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_damaged_test_digits_are_noticed_before_the_training(
+    tmp_path: Path, small_config: MakeConfig, handwriting: Digits
+) -> None:
+    folder = write_idx(tmp_path / "mine", handwriting.pixels, handwriting.labels, test=100)
+    (folder / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match="lacks t10k-labels-idx1-ubyte"):
+        train(small_config(data=str(folder)), tmp_path / "runs", Console(quiet=True))
     assert not (tmp_path / "runs").exists()
 
 
