@@ -87,6 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_body_size=settings.max_body_bytes,
         docs_url=None,  # pages.py serves it without a CDN
         redoc_url=None,
+        redirect_slashes=False,  # to an address made from the Host header, which may be another's
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings, app.state.engine, app.state.board = settings, engine, board

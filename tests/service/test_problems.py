@@ -137,3 +137,23 @@ def test_ids_differ(app: FastAPI) -> None:
         return await asyncio.gather(*(acall(app, "GET", "/health/live") for _ in range(100)))
 
     assert len({answer.headers["x-request-id"] for answer in asyncio.run(many())}) == 100
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "path",
+    ["/v2/models/digits/infer/", "/v2/health/live/", "/v1/models/digits:predict/", "/predict/", "/docs/", "/models/"],
+)
+def test_a_slash_too_many_is_404_and_no_redirect(app: FastAPI, method: str, path: str) -> None:
+    """A redirect would be to whatever the Host header names."""
+    answer = call(app, method, path, b"{}", {"Host": "evil.example"})
+    assert answer.status == 404
+    assert "location" not in answer.headers
+    assert b"evil" not in answer.body
+    protocol = path.startswith(("/v1", "/v2"))
+    assert list(answer.json()) == (["error"] if protocol else ["type", "title", "status", "detail"])
+
+
+def test_slashes_that_belong_there(app: FastAPI) -> None:
+    for path in ("/", "/v2/", "/v2", "/docs", "/static/favicon.svg", "/static/docs/swagger-ui.css"):
+        assert call(app, "GET", path).status == 200, path
