@@ -25,9 +25,14 @@ def find(engine: Engine, name: str, version: str = "") -> Served:
     for label, served in found.items():
         if version in ("", label, str(served.version)):
             return served
-    there = " and ".join(f"{served.version} ({label})" for label, served in found.items())
+    raise no_such_version(engine, name, version)
+
+
+def no_such_version(engine: Engine, name: str, version: str) -> NoSuchModel:
+    """The error that says which versions there are."""
+    there = " and ".join(f"{served.version} ({label})" for label, served in answering(engine, name).items())
     said = version[:30] if version.isalnum() else repr(version[:30])
-    raise NoSuchModel(f"There is no version {said} of {name} that answers here; there is {there}.")
+    return NoSuchModel(f"There is no version {said} of {name} that answers here; there is {there}.")
 
 
 async def predict(

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from service import tfserving
 from service.body import read_body, until_gone
-from service.choice import answering, find, predict
+from service.choice import answering, find, no_such_version, predict
 from service.deps import EngineDep
 from service.engine import Engine, Served
 from service.errors import BadRequest, NotFound, PayloadTooLarge
@@ -73,7 +73,11 @@ def _numbered(version: Annotated[str, Path(description="Number of a version that
     return version
 
 
-def _labelled(label: Annotated[str, Path(description="stable, or canary while there is one.")]) -> str:
+def _labelled(
+    engine: EngineDep, name: Name, label: Annotated[str, Path(description="stable, or canary while there is one.")]
+) -> str:
+    if label not in answering(engine, name):  # a number may be a version, and is no label
+        raise no_such_version(engine, name, label)
     return label
 
 
@@ -156,6 +160,8 @@ def router(serving: TensorFlowServing) -> APIRouter:
     """All calls: for the version that is served, for one by its number, for one by its label."""
     routes = APIRouter(tags=["TensorFlow Serving"], responses={400: ERROR, 404: ERROR})
     for path, which in PATHS.items():
+        nameless = path.rpartition("{")[0] + ":{verb}"  # which would otherwise be the name
+        routes.add_api_route(nameless, _nameless, methods=METHODS, include_in_schema=False)
         _add_verb(routes, path, which, serving, serving.predict, PREDICT, "Classify digits")
         _add_verb(routes, path, which, serving, serving.classify, CLASSIFY, "Classify digits into labels and scores")
         _add_verb(routes, path, which, serving, serving.regress, {}, "Has no meaning for digits: always 400")
@@ -176,6 +182,12 @@ def _add_verb(
         return Response(body, media_type="application/json")
 
 
+async def _nameless(verb: str) -> None:
+    raise NotFound(
+        f"Nothing is named before {f':{verb[:40]}'!r}; the calls are /v1/models/<name>[/versions/<n>]:<verb>."
+    )
+
+
 async def _other(verb: str) -> None:
     """What stands behind the verbs: another method, or another verb."""
     if verb in VERBS:
@@ -186,8 +198,10 @@ async def _other(verb: str) -> None:
 def _add_looks(routes: APIRouter, path: str, which: Which) -> None:
     @routes.get(path, summary="Versions that answer")
     async def status(engine: EngineDep, name: Name, version: str = Depends(which)) -> dict[str, Any]:
-        found = [find(engine, name, version)] if version else answering(engine, name).values()
-        return tfserving.status(found)
+        if version:
+            return tfserving.status([find(engine, name, version)])
+        # KServe's clients want name and ready; those of TensorFlow Serving read JSON by its keys, and pass over others
+        return {"name": name, "ready": True} | tfserving.status(answering(engine, name).values())
 
     @routes.get(f"{path}/metadata", summary="The signature of the model")
     async def metadata(engine: EngineDep, name: Name, version: str = Depends(which)) -> dict[str, Any]:
