@@ -9,8 +9,6 @@ Every refusal is a BadRequest (or PayloadTooLarge, for too much at once) that na
 
 from __future__ import annotations
 
-import base64
-import binascii
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.bodies.b64 import from_base64
 from service.bodies.pixels import SIDE, SIZE, Pixels, check_count
 from service.errors import BadRequest, PayloadTooLarge
 
@@ -205,8 +204,8 @@ def _whole(number: object, index: int) -> int:
 
 def _from_base64(text: object, index: int) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)  # type: ignore[arg-type]
-    except (binascii.Error, TypeError, ValueError):
+        return from_base64(text)
+    except ValueError:
         raise BadRequest(
             f"Element {index} of image is not base64, as a picture file must be in JSON; or send it as binary data."
         ) from None

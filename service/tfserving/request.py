@@ -5,14 +5,13 @@ A digit is 28x28, 28x28x1 or 784 numbers, or {"pixels": digit}; a picture {"b64"
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from service.bodies.b64 import from_base64
 from service.bodies.document import CUT, PIECE_BYTES, SPACE, Cut, loads
 from service.bodies.json import digits_from_list
 from service.bodies.pixels import Pixels, check_count
@@ -190,6 +189,6 @@ def _without_channel(digit: Any) -> Any:
 
 def _picture(text: Any, place: str) -> Picture:
     try:
-        return base64.b64decode(text, validate=True)
-    except (TypeError, ValueError, binascii.Error):
+        return from_base64(text)
+    except ValueError:
         raise BadRequest(f"{place} holds a b64 that is not base64 of a picture file.") from None

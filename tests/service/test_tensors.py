@@ -201,7 +201,22 @@ def test_bytes_that_are_no_bytes_tensor_are_refused(data: bytes, count: int) -> 
         tensors.pictures_from_bytes(data, count)
 
 
-@pytest.mark.parametrize("text", ["?", "YQ", "YQ==\n", "Y Q==", "é", 5, None, True, ["YQ=="], {}])
+@pytest.mark.parametrize("text", ["YQ==", "YQ", "YQ=", "YQ==\n", " Y\r\n\tQ = = \f\v"])
+def test_base64_may_have_broken_lines_and_no_padding(text: str) -> None:
+    assert tensors.pictures_from_text([text], [1]) == [b"a"]
+
+
+@given(st.binary(max_size=99), st.integers(1, 80), st.sampled_from(["\n", "\r\n", " "]), st.booleans())
+def test_base64_in_lines_of_any_length(file: bytes, width: int, end: str, padded: bool) -> None:
+    text = base64.b64encode(file).decode()
+    text = text if padded else text.rstrip("=")
+    text = end.join(text[i : i + width] for i in range(0, len(text), width)) + end
+    assert tensors.pictures_from_text([text], [1]) == [file]
+
+
+@pytest.mark.parametrize(
+    "text", ["?", "Y", "YQ=Q", "Y=Q=", "=YQ", "YQ=====", "YQ\0==", "YQ\u2028==", "é", "-_", 5, None, True, ["YQ=="], {}]
+)
 def test_text_that_is_no_base64_is_refused(text: Any) -> None:
     with pytest.raises(BadRequest, match="Element 1 of image is not base64"):
         tensors.pictures_from_text(["YQ==", text], [2])

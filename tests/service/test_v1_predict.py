@@ -80,6 +80,14 @@ def test_pictures_in_base64(server: Server) -> None:
     assert max(answer["results"][0], key=lambda pair: pair[1])[0] == "7"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+def test_base64_as_other_tools_write_it(server: Server, end: str) -> None:
+    """In lines of 76 characters, as `base64` and Python's encodebytes do, and without its padding."""
+    text = base64.b64encode(as_image(on_paper(written()[7]))).decode().rstrip("=")
+    lines = end.join(text[i : i + 76] for i in range(0, len(text), 76)) + end
+    assert classes(ask(server, {"instances": [{"b64": lines}]})["predictions"]) == [7]
+
+
 def test_pictures_and_digits_keep_their_order(server: Server) -> None:
     instances = [digit(1).tolist(), b64(as_image(digit(2))), {"pixels": digit(3)[..., None].tolist()}] * 30
     assert classes(ask(server, {"instances": instances})["predictions"]) == [1, 2, 3] * 30
