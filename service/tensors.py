@@ -37,8 +37,7 @@ WHY = {
 def check_datatype(name: str, datatype: object) -> None:
     """Refuse every datatype but the one that the input has."""
     if datatype != DATATYPES[name]:
-        said = datatype[:20] if isinstance(datatype, str) else "not named"
-        raise BadRequest(f"The datatype of {name} is {said}, and must be {DATATYPES[name]}: {WHY[name]}.")
+        raise BadRequest(f"The datatype of {name} is {_said(datatype)}, and must be {DATATYPES[name]}: {WHY[name]}.")
 
 
 def check_pixels_shape(shape: object, most: int) -> list[int]:
@@ -70,11 +69,11 @@ def pixels_from_bytes(data: Bytes, shape: Sequence[int]) -> Pixels:
     return np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE)
 
 
-def check_size(found: int, shape: Sequence[int], what: str = "bytes") -> None:
+def check_size(found: int, shape: Sequence[int], what: str = "byte") -> None:
     """Refuse more data, or fewer, than the shape means."""
     wanted = shape[0] * SIZE
     if found != wanted:
-        raise BadRequest(f"pixels has {found} {what} of data; its shape {list(shape)} means {wanted}.")
+        raise BadRequest(f"pixels has {many(found, what)} of data; its shape {list(shape)} means {wanted}.")
 
 
 def pixels_from_numbers(data: object, shape: Sequence[int], plain: bool = False) -> Pixels:
@@ -86,13 +85,13 @@ def pixels_from_numbers(data: object, shape: Sequence[int], plain: bool = False)
         plain: there is neither true nor false in it.
     """
     numbers = flat(_a_list(PIXELS, data), shape)
-    check_size(len(numbers), shape, "numbers")
+    check_size(len(numbers), shape, "number")
     return pixels_from_packed(pack(numbers, plain), shape)
 
 
 def pixels_from_packed(packed: bytes, shape: Sequence[int]) -> Pixels:
     """JSON numbers, packed -> uint8 (n, 28, 28)."""
-    check_size(len(packed), shape, "numbers")
+    check_size(len(packed), shape, "number")
     return np.frombuffer(packed, np.uint8).reshape(-1, SIDE, SIDE)
 
 
@@ -128,12 +127,13 @@ def pictures_from_bytes(data: Bytes, count: int) -> list[Bytes]:
     at, view = 0, memoryview(data)
     while at + 4 <= len(view) and len(found) < count:
         (size,) = struct.unpack_from("<I", view, at)
-        if size > len(view) - at - 4:
-            raise BadRequest(f"Element {len(found)} of image tells {size} bytes, and {len(view) - at - 4} are left.")
+        if size > (left := len(view) - at - 4):
+            raise BadRequest(f"Element {len(found)} of image tells {many(size, 'byte')}, of which {left} came.")
         found.append(view[at + 4 : at + 4 + size])
         at += 4 + size
     if len(found) != count or at != len(view):
-        raise BadRequest(f"The data of image does not hold exactly {count} elements, each behind its 4-byte length.")
+        exactly = f"exactly {many(count, 'element')}"
+        raise BadRequest(f"The data of image does not hold {exactly}, each behind its 4-byte length.")
     return found
 
 
@@ -141,7 +141,7 @@ def pictures_from_text(data: object, shape: Sequence[int]) -> list[Bytes]:
     """JSON strings -> files. JSON has no bytes: each string is a file in base64."""
     texts = flat(_a_list(IMAGE, data), shape, IMAGE)
     if len(texts) != shape[0]:
-        raise BadRequest(f"image has {len(texts)} elements; its shape {list(shape)} means {shape[0]}.")
+        raise BadRequest(f"image has {many(len(texts), 'element')}; its shape {list(shape)} means {shape[0]}.")
     return [_from_base64(text, i) for i, text in enumerate(texts)]
 
 
@@ -172,6 +172,11 @@ def classified(values: Floats, count: int, labels: Sequence[str]) -> Iterator[li
         yield list(chain.from_iterable(classification(values[start : start + step], count, labels)))
 
 
+def many(number: int, what: str, plural: str = "") -> str:
+    """1 byte, 2 bytes"""
+    return f"{number} {what if number == 1 else plural or what + 's'}"
+
+
 # -- within -------------------------------------------------------------------------------------------------
 
 
@@ -182,7 +187,15 @@ def _sizes(name: str, shape: object) -> list[int]:
 
 
 def _shown(sizes: list[int]) -> str:
-    return f"{sizes}" if len(sizes) < 8 and all(abs(size) < 10**12 for size in sizes) else f"of {len(sizes)} axes"
+    text = f"{sizes}"
+    return text if len(text) <= 100 else f"of {many(len(sizes), 'axis', 'axes')}"
+
+
+def _said(datatype: object) -> str:
+    """A caller's word as it is, anything else so that it stays on one line."""
+    if not isinstance(datatype, str):
+        return "not named" if datatype is None else "not a string"
+    return datatype[:20] if datatype.isalnum() else repr(datatype[:20])
 
 
 def _a_list(name: str, data: object) -> list[Any]:

@@ -33,6 +33,8 @@ async def read(request: Message, outputs: Sequence[str], limits: Limits) -> Aske
         BadRequest, PayloadTooLarge: the sentence says what is wrong and where.
     """
     _check_counts(request)
+    if SHARED_MEMORY in request.parameters:
+        raise BadRequest("The request is in shared memory, which is not offered here; send its data.")
     wanted = [_wanted(one, outputs) for one in request.outputs]
     if len({one.name for one in wanted}) != len(wanted):
         raise BadRequest("One of outputs is named twice.")
@@ -125,7 +127,8 @@ def _pictures(one: Message, raw: bytes | None, limits: Limits) -> list[Bytes]:
         return tensors.pictures_from_bytes(raw, shape[0])
     pictures: list[Bytes] = list(one.contents.bytes_contents) if _contents(one) else []
     if len(pictures) != shape[0]:
-        raise BadRequest(f"{IMAGE} has {len(pictures)} elements of data; its shape {shape} means {shape[0]}.")
+        found = tensors.many(len(pictures), "element")
+        raise BadRequest(f"{IMAGE} has {found} of data; its shape {shape} means {shape[0]}.")
     return pictures
 
 

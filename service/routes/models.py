@@ -45,7 +45,7 @@ async def one(engine: EngineDep, board: BoardDep, name: Name, text: WantsText) -
     """Which version is live here, which is promoted, and all that are published."""
     if name not in _names(engine):
         known = ", ".join(_names(engine))
-        raise NoSuchModel(f"There is no model named {name[:64]}; there are: {known}.")
+        raise NoSuchModel(f"There is no model named {name[:64]!r}; there are: {known}.")
     if text:
         return PlainTextResponse(_table(engine.served(name).card))
     return _versions(engine, name) | _now(engine, board, name)

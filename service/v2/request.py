@@ -62,7 +62,7 @@ async def read(body: bytes, header_length: bytes, outputs: Sequence[str], limits
 
     Args:
         body: as it came, decompressed.
-        header_length: what Inference-Header-Content-Length says, empty without one.
+        header_length: what Inference-Header-Content-Length says, empty without one; blanks around it do not count.
         outputs: names that may be asked for.
         limits: on the inputs.
 
@@ -79,7 +79,8 @@ async def read(body: bytes, header_length: bytes, outputs: Sequence[str], limits
     one = _only_input(document.json.get("inputs"))
     data, left = _binary_data(one, binary)
     if left:
-        raise BadRequest(f"{left} bytes are left behind the data of {one['name']}.")
+        rest = f"{tensors.many(left, 'byte')} {'is' if left == 1 else 'are'}"
+        raise BadRequest(f"{rest} left behind the data of {one['name']}.")
     tensors.check_datatype(one["name"], one.get("datatype"))
     if one["name"] == IMAGE:
         asked.pictures = _pictures(one, data, limits)
@@ -94,13 +95,14 @@ def _json_size(header_length: bytes, body_size: int) -> int:
         if not body_size:
             raise BadRequest("The body is empty; send a JSON object with inputs.")
         return body_size
-    if not header_length.isdigit() or len(header_length) > 12 or int(header_length) > body_size:
-        said = header_length[:20].decode("latin-1")
+    digits = header_length.strip()
+    if not digits.isdigit() or len(digits) > 12 or int(digits) > body_size:
+        said = digits[:20].decode("latin-1")
         raise BadRequest(
             f"Inference-Header-Content-Length is {said!r}, and must be the length of the JSON that the body begins "
-            f"with, a whole number of at most {body_size} bytes."
+            f"with, a whole number of at most {body_size}."
         )
-    return int(header_length)
+    return int(digits)
 
 
 def _raw(body: bytes, limits: Limits) -> Asked:
@@ -125,7 +127,8 @@ def _parameters(what: dict[str, Any], where: str) -> dict[str, Any]:
     if not isinstance(parameters, dict):
         raise BadRequest(f"The parameters of {where} must be an object.")
     if "shared_memory_region" in parameters:
-        raise BadRequest(f"{where} is in shared memory, which is not offered here; send its data in the body.")
+        whose = where[0].upper() + where[1:]
+        raise BadRequest(f"{whose} is in shared memory, which is not offered here; send its data in the body.")
     return parameters
 
 
@@ -192,8 +195,8 @@ def _binary_data(one: dict[str, Any], binary: memoryview) -> tuple[memoryview | 
         raise BadRequest(f"Input {name} has both data and binary_data_size; send one of them.")
     if type(size) is not int or not 0 <= size <= len(binary):
         raise BadRequest(
-            f"The binary_data_size of {name} must be a whole number of at most the {len(binary)} bytes that follow the "
-            "JSON; Inference-Header-Content-Length tells where it ends."
+            f"The binary_data_size of {name} must be a whole number of at most the {tensors.many(len(binary), 'byte')} "
+            "behind the JSON; Inference-Header-Content-Length tells where it ends."
         )
     return binary[:size], len(binary) - size
 

@@ -271,7 +271,8 @@ INVALID = "StatusCode.INVALID_ARGUMENT"
         ([bare(ONE), bare(ONE, "image", "BYTES")], "exactly one input"),
         ([bare(ONE, "image0")], "no input 'image0'"),
         ([bare(ONE, datatype="FP32")], "must be UINT8"),
-        ([bare(ONE, datatype="")], "must be UINT8"),
+        ([bare(ONE, datatype="")], "is '', and must be UINT8"),
+        ([bare(ONE, datatype="a\nb")], r"is 'a\nb', and must be UINT8"),
         ([bare(ONE, "image")], "must be BYTES"),
         ([bare(ONE[0])], "[28, 28]"),
         ([bare(ONE[:0])], "at least one"),
@@ -297,6 +298,21 @@ def test_bad_outputs(client: Any) -> None:
     assert "no output 'more'" in refused(client, INVALID, inputs, outputs=[triton.InferRequestedOutput("more")])
     twice = [triton.InferRequestedOutput("probabilities")] * 2
     assert "twice" in refused(client, INVALID, inputs, outputs=twice)
+
+
+def test_shared_memory_is_refused_wherever_it_is_named(client: Any) -> None:
+    region = pb.InferParameter(string_param="x")
+    request = pb.ModelInferRequest(model_name="digits", raw_input_contents=[ONE.tobytes()])
+    one = request.inputs.add(name="pixels", datatype="UINT8", shape=[1, 784])
+    output = request.outputs.add(name="probabilities")
+    for whose, says in ((request, "The request"), (one, "Input pixels"), (output, "Output probabilities")):
+        whose.parameters["shared_memory_region"].CopyFrom(region)
+        with pytest.raises(triton._client.grpc.RpcError) as error:
+            client._client_stub.ModelInfer(request)
+        del whose.parameters["shared_memory_region"]
+        assert error.value.code().name == "INVALID_ARGUMENT"
+        assert error.value.details().startswith(says)
+        assert "shared memory" in error.value.details()
 
 
 def test_unknown_models_and_versions(client: Any) -> None:

@@ -89,6 +89,7 @@ def pixel_requests() -> dict[str, tuple[bytes, dict[str, str]]]:
     requests["raw"] = PIXELS.tobytes(), {LENGTH: "0"}
     requests["header of the whole"] = (text := document(tensor(PIXELS))), {LENGTH: str(len(text))}
     requests["header with zeros"] = body, headers | {LENGTH: headers[LENGTH].zfill(8)}
+    requests["header with blanks"] = body, headers | {LENGTH: f"\t {headers[LENGTH]} \t"}
     requests["gzip"] = gzip.compress(body), headers | {"Content-Encoding": "gzip"}
     requests["deflate"] = zlib.compress(body), headers | {"Content-Encoding": "deflate"}
     requests["raw, gzip"] = gzip.compress(PIXELS.tobytes()), {LENGTH: "0", "Content-Encoding": "gzip"}
@@ -280,6 +281,16 @@ def test_compressed_answers(app: FastAPI, coding: str, in_binary: bool, count: i
     assert "content-encoding" not in plain.headers
 
 
+def test_headers_that_come_twice(server: Server) -> None:
+    """They count as one, their values joined by a comma (RFC 9110, 5.2)."""
+    body = document(tensor(digits(*[3] * 200)))
+    answer = server.client.post(INFER, content=body, headers=[("Accept-Encoding", "gzip"), ("Accept-Encoding", "br")])
+    assert answer.headers["content-encoding"] == "gzip"
+    lengths = [(LENGTH, str(len(body))), (LENGTH, "20")]
+    refused = server.client.post(INFER, content=body, headers=lengths)
+    check_error(refused.status_code, refused.headers, refused.content, 400, f"{len(body)},20")
+
+
 def test_refusals_are_never_compressed(app: FastAPI) -> None:
     refused = ask(app, b"hello", {"Accept-Encoding": "gzip"})
     check_error(refused.status, refused.headers, refused.body, 400)
@@ -368,10 +379,14 @@ BAD: dict[str, tuple[bytes, dict[str, str], str]] = {
     "one more": (document(tensor(PIXELS), tensor(PIXELS, name="mask")), {}, "no input 'mask'"),
     "no shape": (json_with(shape=None), {}, "shape of pixels"),
     "FP32": (json_with(datatype="FP32"), {}, "is FP32, and must be UINT8"),
-    "no datatype": (json_with(datatype=None), {}, "must be UINT8"),
+    "no datatype": (json_with(datatype=None), {}, "is not named, and must be UINT8"),
+    "datatype of two lines": (json_with(datatype="a\nb"), {}, r"is 'a\nb', and must be UINT8"),
+    "datatype empty": (json_with(datatype=""), {}, "is '', and must be UINT8"),
+    "datatype a number": (json_with(datatype=5), {}, "is not a string, and must be UINT8"),
     "no data": (json_with(data=None), {}, "has no data"),
     "data and bytes": (json_with(parameters={"binary_data_size": 0}), {}, "both data and binary_data_size"),
     "negative dimension": (json_with(shape=[-10, 784]), {}, "at least one digit"),
+    "the lowest dimension": (json_with(shape=[-(2**63), 784]), {}, "is [-9223372036854775808, 784]; send at least one"),
     "shape of fewer": (json_with(shape=[9, 784]), {}, "means 7056"),
     "shape of more": (json_with(shape=[11, 784]), {}, "means 8624"),
     "a value too large": (json_with(data=[256] * 7840), {}, "data[0] of pixels is 256"),
@@ -381,6 +396,11 @@ BAD: dict[str, tuple[bytes, dict[str, str], str]] = {
     "id a number": (document(tensor(PIXELS), id=42), {}, "id must be a string"),
     "parameters a list": (document(tensor(PIXELS), parameters=[]), {}, "must be an object"),
     "input parameters a list": (json_with(parameters=[1]), {}, "must be an object"),
+    "the request in shared memory": (
+        document(tensor(PIXELS), parameters={"shared_memory_region": "x"}),
+        {},
+        "The request is in shared memory",
+    ),
     "shared memory": (json_with(parameters={"shared_memory_region": "x"}), {}, "shared memory"),
     "output in shared memory": (wanting(with_parameters(shared_memory_region="x")), {}, "shared memory"),
     "outputs no list": (document(tensor(PIXELS), outputs="probabilities"), {}, "outputs must be a list"),
@@ -404,6 +424,7 @@ BAD: dict[str, tuple[bytes, dict[str, str], str]] = {
         f"header {value!r}": (HEAD + PIXELS.tobytes(), {LENGTH: value}, "Inference-Header-Content-Length is")
         for value in ("x", "-1", "+5", "1.5", "1e2", " ", "0x10", "\xb2", "9" * 30, "99999", "5, 5", "")
     },
+    "header empty": (HEAD + PIXELS.tobytes(), {LENGTH: ""}, "is '', and must be"),
     "header too short": (HEAD + PIXELS.tobytes(), {LENGTH: "20"}, "not JSON"),
     "header too long": (HEAD + PIXELS.tobytes(), {LENGTH: str(len(HEAD) + 1)}, "not JSON"),
     "no header": (HEAD + PIXELS.tobytes(), {}, "not JSON"),
@@ -411,7 +432,7 @@ BAD: dict[str, tuple[bytes, dict[str, str], str]] = {
     "raw but JSON": (HEAD + PIXELS.tobytes(), {LENGTH: "0"}, "784 bytes a digit"),
     "raw, nothing": (b"", {LENGTH: "0"}, "784 bytes a digit"),
     "raw, half a digit": (bytes(784 + 392), {LENGTH: "0"}, "784 bytes a digit"),
-    "bytes behind": (HEAD + PIXELS.tobytes() + b"x", {LENGTH: str(len(HEAD))}, "1 bytes are left"),
+    "bytes behind": (HEAD + PIXELS.tobytes() + b"x", {LENGTH: str(len(HEAD))}, "1 byte is left"),
     "bytes behind JSON": (json_with() + bytes(9), {LENGTH: str(len(json_with()))}, "9 bytes are left"),
     **{
         f"binary_data_size {size!r}": (
@@ -427,7 +448,7 @@ BAD: dict[str, tuple[bytes, dict[str, str], str]] = {
             (7840.0, "whole number"),
             (True, "whole number"),
             ([], "whole number"),
-            (7839, "1 bytes are left"),
+            (7839, "1 byte is left"),
             (0, "7840 bytes are left"),
         )
     },
@@ -438,7 +459,7 @@ BAD: dict[str, tuple[bytes, dict[str, str], str]] = {
     "image no base64": (document(ONE_IMAGE | {"data": ["not base64!"]}), {}, "not base64"),
     "image of nothing": (document(ONE_IMAGE | {"data": []}), {}, "0 elements"),
     "image bytes cut": (*behind(ONE_IMAGE, elements(b"abc")[:-1]), "tells 3 bytes"),
-    "image bytes more": (*behind(ONE_IMAGE, elements(b"abc", b"d")), "exactly 1 elements"),
+    "image bytes more": (*behind(ONE_IMAGE, elements(b"abc", b"d")), "exactly 1 element,"),
     "gzip that is none": (json_with(), {"Content-Encoding": "gzip"}, "Content-Encoding"),
 }
 

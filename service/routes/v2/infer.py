@@ -90,13 +90,13 @@ def outputs_of(served: Served) -> list[str]:
 
 
 def _protocol_headers(scope: Scope) -> tuple[bytes, bytes]:
-    """Inference-Header-Content-Length and Accept-Encoding, empty where they are not there."""
+    """Inference-Header-Content-Length and Accept-Encoding, empty where they are not there; of several all."""
     header_length = accept = b""
     for name, value in scope["headers"]:
         if name == b"inference-header-content-length":
-            header_length = value or b"none"
+            header_length += (b"," if header_length else b"") + (value or b" ")  # an empty one is there, and no number
         elif name == b"accept-encoding":
-            accept = value
+            accept += (b"," if accept else b"") + value
     return header_length, accept
 
 
