@@ -54,7 +54,7 @@ VARIANTS: dict[str, Change] = {
     "optimised up to EXTENDED": _level(LEVELS.ORT_ENABLE_EXTENDED),
     "not optimised": _level(LEVELS.ORT_DISABLE_ALL),
     "no memory arena": lambda options: setattr(options, "enable_cpu_mem_arena", False),
-    "no memory pattern": lambda options: setattr(options, "enable_mem_pattern", False),
+    "memory patterns": lambda options: setattr(options, "enable_mem_pattern", True),
     "2 threads, no spinning": _threads("0"),
     "2 threads, spinning (the default with 2 cores)": _threads("1"),
 }
@@ -80,6 +80,7 @@ def _options() -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry(SPINNING, "0")
+    options.enable_mem_pattern = False
     options.log_severity_level = 4
     return options
 

@@ -239,7 +239,10 @@ def _is_grey(picture: Any) -> bool:
 
 
 def _is_dark(raw: bytes) -> bool:
-    """Whether most of the border of 28x28 pixels is nearer to black: bytes, because arrays as small are slower."""
+    """Whether most of the border of 28x28 pixels is nearer to black, and there is anything else: bytes, because arrays
+    as small are slower."""
+    if raw.count(raw[0]) == len(raw):
+        return False  # one level all over is no digit, whatever its size
     border = raw[:SIDE] + raw[-SIDE:] + raw[::SIDE] + raw[SIDE - 1 :: SIDE]
     return sorted(border)[len(border) // 2] < 128
 
