@@ -93,13 +93,11 @@ def _window_bits(body: bytes, encoding: bytes) -> int:
 
 
 def _choose(accept: bytes) -> bytes:
-    """gzip or deflate, whichever Accept-Encoding prefers; empty where it wants neither."""
-    best, preference = b"", 0.0
-    for item in accept.lower().split(b","):
-        found = CODING.fullmatch(item)
-        if not found:
-            continue
-        name = b"gzip" if found[1] == b"*" else found[1]
-        if name in NAMES and float(found[2] or 1) > preference:
-            best, preference = name, float(found[2] or 1)
-    return best
+    """gzip or deflate, whichever Accept-Encoding prefers; empty where it wants neither, or rather none."""
+    found = (CODING.fullmatch(item) for item in accept.lower().split(b","))
+    named = {item[1]: float(item[2] or 1) for item in found if item}
+    others, plain = named.pop(b"*", 0.0), named.pop(b"identity", 0.0)
+    named.setdefault(b"gzip", named.get(b"x-gzip", others))  # * means those that are not named, and gzip has two names
+    named.setdefault(b"deflate", others)
+    best = max((name for name in named if name in NAMES), key=lambda name: named[name])  # of equals the first
+    return best if named[best] > 0 and named[best] >= plain else b""

@@ -1,5 +1,7 @@
 """uvicorn's HTTP protocol with a limit on the head of a request, in bytes and in seconds, which httptools has not.
 
+What is refused here never becomes a request: the answer is made by hand, and says the same as problems.py would.
+
 And no upgrades: clients that offer HTTP/2 with their first request (curl --http2, Java's) are answered in HTTP/1.1, as
 RFC 9110 allows. httptools would take such a request to end with its head.
 """
@@ -8,15 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import re
+from http import HTTPStatus
+from typing import Any
 
+import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_HEAD_BYTES = 64 * 1024
 HEAD_PATIENCE_S = 30.0
 UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
 FIRST_BYTES = 4096  # of a packet, in which an offer to upgrade is looked for
-TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+PROTOCOLS = re.compile(rb"/v[12](/|$)")  # whose errors are {"error": sentence}
+NO_HTTP = 400, "This is no HTTP/1.1 request; check its method, its headers, and its Content-Length or its chunks."
+TOO_LARGE = 431, f"The head of the request is over the limit of {MOST_HEAD_BYTES:,} bytes; send fewer headers."
+TOO_SLOW = 408, f"The head of the request did not come within {HEAD_PATIENCE_S:g} seconds; send it again."
+
+Refusal = tuple[int, str]
 
 
 class Protocol(HttpToolsProtocol):
@@ -65,10 +74,27 @@ class Protocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _refuse(self, answer: bytes) -> None:
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(NO_HTTP)
+
+    def _refuse(self, refusal: Refusal) -> None:
         if not self.transport.is_closing():
-            self.transport.write(answer)
+            self.transport.write(_answer(*refusal, path=getattr(self, "url", b"")))
             self.transport.close()
+
+
+def _answer(status: int, detail: str, path: bytes) -> bytes:
+    """Head and body; the path is empty where it is not known yet."""
+    title = HTTPStatus(status).phrase
+    if PROTOCOLS.match(path):
+        document: dict[str, Any] = {"error": detail}
+        kind = "application/json"
+    else:
+        kind = "application/problem+json"
+        document = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    body = orjson.dumps(document)
+    head = f"HTTP/1.1 {status} {title}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
+    return head.encode() + b"\r\n" + body
 
 
 def _without_upgrade(data: bytes) -> bytes:

@@ -207,6 +207,18 @@ LONG = json.dumps(list(range(1000))).encode()
         (b"gzip;q=nonsense, deflate", b"deflate"),
         (b",,;=,gzip", b"gzip"),
         (b"\xff\xfe", b""),
+        (b"gzip;q=0,*", b"deflate"),
+        (b"gzip;q=0, deflate;q=0, *", b""),
+        (b"x-gzip;q=0, *", b"deflate"),
+        (b"deflate;q=0, *;q=0.5", b"gzip"),
+        (b"*;q=0", b""),
+        (b"*;q=0, deflate", b"deflate"),
+        (b"identity;q=1, gzip;q=0.1", b""),
+        (b"identity;q=0.5, gzip;q=0.1, deflate;q=0.6", b"deflate"),
+        (b"gzip;q=1.0, deflate;q=0.6, identity;q=0.3", b"gzip"),
+        (b"gzip, identity", b"gzip"),
+        (b"identity;q=0", b""),
+        (b"identity, *;q=0", b""),
     ],
 )
 def test_the_coding_that_the_caller_prefers(accept: bytes, coding: bytes) -> None:
