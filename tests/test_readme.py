@@ -15,6 +15,7 @@ import pytest
 
 from service.app import create_app
 from service.settings import Settings
+from tests.service.grpc_client import grpc_port
 from tests.service.server import Server
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +34,7 @@ def curls() -> list[str]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """The shipped model, served."""
-    with Server(ROOT / "models") as running:
+    with Server(ROOT / "models", grpc_port=0) as running:
         yield running
 
 
@@ -60,14 +61,11 @@ def test_the_csv_line_answers_kaggles_form(server: Server, tmp_path: Path) -> No
     assert re.fullmatch(r"ImageId,Label\n1,\d\n2,\d\n", done.stdout)
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: " ".join(code.split()[:6]))
 def test_python_examples_run(server: Server, code: str) -> None:
-    subprocess.run(
-        [sys.executable, "-c", code.replace("127.0.0.1:8000", server.url.removeprefix("http://"))],
-        cwd=ROOT,
-        check=True,
-        timeout=60,
-    )
+    code = code.replace("127.0.0.1:8000", server.url.removeprefix("http://"))
+    code = code.replace("127.0.0.1:8001", f"127.0.0.1:{grpc_port(server)}")
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
