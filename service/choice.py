@@ -10,11 +10,12 @@ STABLE, CANARY = "stable", "canary"
 
 
 def answering(engine: Engine, name: str) -> dict[str, Served]:
-    """Everything that answers for this model, by its label. Raises NoSuchModel."""
+    """Everything that answers for this model, by its label; a shadow answers nobody. Raises NoSuchModel."""
     if not name:
         raise NoSuchModel("No model is named; name one.")
     found = {STABLE: engine.served(name)}
-    if trial := engine.trial(name):
+    trial = engine.trial(name)
+    if trial and not trial.plan.shadow:
         found[CANARY] = trial.candidate
     return found
 

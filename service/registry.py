@@ -80,9 +80,9 @@ class Repository:
         return int(text)
 
     def labels(self, name: str) -> dict[str, int]:
-        """Versions that have a name: `stable` is the served one, `canary` the one on trial beside it."""
+        """Versions that have a name: `stable` is the served one, `canary` the one on trial, but for a shadow."""
         plan = self.trial(name)
-        named = {"stable": self._served(name), "canary": plan.version if plan else None}
+        named = {"stable": self._served(name), "canary": plan.version if plan and not plan.shadow else None}
         return {label: version for label, version in named.items() if version}
 
     def card(self, name: str, version: int) -> Card:

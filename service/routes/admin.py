@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Path
 from starlette.concurrency import run_in_threadpool
 
 from service.check import check
 from service.deps import EngineDep, WatcherDep, admin_only
 from service.errors import Conflict, ModelBroken
-from service.routes.models import Name, Version
+from service.routes.models import Name, numbered
 from service.schemas import Promoted, problem_responses
 
 router = APIRouter(
@@ -18,8 +18,16 @@ router = APIRouter(
 )
 
 
+def _numbered(version: Annotated[str, Path(description="A published version's number.")]) -> int:
+    """Not a label: by the time that it is promoted, it could mean another version."""
+    return numbered(version, "for promote takes no labels")
+
+
+Number = Annotated[int, Depends(_numbered)]
+
+
 @router.post("/models/{name}/versions/{version}/promote", response_model=Promoted, summary="Serve this version")
-async def promote(engine: EngineDep, watcher: WatcherDep, name: Name, version: Version) -> dict[str, Any]:
+async def promote(engine: EngineDep, watcher: WatcherDep, name: Name, version: Number) -> dict[str, Any]:
     """Tries the version out, writes it to `current`, and answers once this worker serves it; the others follow."""
     engine.repository.model_path(name, version)  # a version that does not exist is no conflict
     try:

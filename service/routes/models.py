@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from service.board import Board, trial_counts
 from service.deps import BoardDep, EngineDep, WantsText
 from service.engine import Engine
-from service.errors import DigitsError, NoSuchModel
+from service.errors import DigitsError, InvalidValue, NoSuchModel
 from service.schemas import ModelCard, ModelDetail, ModelList, ServedCard, problem_responses
 
 Name = Annotated[str, Path(description="The model's name, such as digits.", max_length=64)]
-Version = Annotated[int, Path(description="A published version.", ge=1, lt=10**18)]
+NUMBER = re.compile(r"0*[1-9][0-9]{0,17}", re.ASCII)
+LABELS = ("stable", "canary")
 TABLE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 router = APIRouter(tags=["models"])
+
+
+def _published(
+    engine: EngineDep,
+    name: Name,
+    version: Annotated[str, Path(description="A published version's number, or its label, stable or canary.")],
+) -> int:
+    if version not in LABELS:
+        return numbered(version, "or a label, stable or canary")
+    found = engine.repository.labels(name).get(version)
+    if found is None:
+        raise NoSuchModel(f"There is no {version} version of {name[:64]!r}; give its number.")
+    return found
+
+
+def numbered(version: str, otherwise: str) -> int:
+    """A version's number. Raises InvalidValue, which says what else may stand there."""
+    if not NUMBER.fullmatch(version):
+        raise InvalidValue(f"{version[:20]!r} is no version; give a whole number from 1, {otherwise}.", "path.version")
+    return int(version)
+
+
+Version = Annotated[int, Depends(_published)]
 
 
 @router.get("/model", response_model=ServedCard, summary="The served model", responses=TABLE)
@@ -57,11 +82,11 @@ async def one(engine: EngineDep, board: BoardDep, name: Name, text: WantsText) -
     summary="The card of one version",
     responses={**TABLE, **problem_responses(404, 422)},
 )
-async def version(engine: EngineDep, name: Name, version: Version, text: WantsText) -> Response:
+async def version(engine: EngineDep, name: Name, number: Version, text: WantsText) -> Response:
     """What was trained, on what, how, and how good it is. With `Accept: text/plain`, the lecture's table."""
-    card = engine.repository.card(name, version)
+    card = engine.repository.card(name, number)
     # as it is, past response_model: a card may hold what we do not know of, and nonsense must not become a 500
-    return PlainTextResponse(_table(card)) if text else JSONResponse(_shown(card) | {"name": name, "version": version})
+    return PlainTextResponse(_table(card)) if text else JSONResponse(_shown(card) | {"name": name, "version": number})
 
 
 def _now(engine: Engine, board: Board, name: str) -> dict[str, Any]:

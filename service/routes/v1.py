@@ -17,8 +17,8 @@ from service.body import read_body, until_gone
 from service.choice import answering, find, no_such_version, predict
 from service.deps import EngineDep
 from service.engine import Engine, Served
-from service.errors import BadRequest, NotFound, PayloadTooLarge
-from service.images import decode_image
+from service.errors import BadRequest, DigitsError, NotFound, PayloadTooLarge
+from service.images import decode_image, is_small
 from service.model import Pixels, Probabilities
 from service.recent import Recent
 from service.routes.models import Name
@@ -135,25 +135,29 @@ class TensorFlowServing:
 
     async def _pixels(self, asked: Asked, size: int) -> Pixels:
         found: list[Pixels] = []
-        pictures = 0
+        pictures = at = 0
         for piece in asked.pieces(self._settings.max_instances):
             if piece is None:
-                found, pictures = [], 0
-            elif isinstance(piece, bytes):
+                found, pictures, at = [], 0, 0
+                continue
+            if isinstance(piece, bytes):
                 pictures += 1
                 if pictures > self._settings.max_files:
                     raise PayloadTooLarge(f"At most {self._settings.max_files} pictures are taken in one request.")
-                found.append((await self._picture(piece))[np.newaxis])
-            else:
-                found.append(piece)
+                piece = (await self._picture(piece, f"{asked.place}[{at}]"))[np.newaxis]
+            found.append(piece)
+            at += len(piece)
             if size > BIG_BYTES:  # between two pieces of a big request, others pass
                 await asyncio.sleep(0)
         return found[0] if len(found) == 1 else np.concatenate(found)
 
-    async def _picture(self, data: bytes) -> Pixels:
-        if len(data) > BIG_BYTES:
+    async def _picture(self, data: bytes, place: str) -> Pixels:
+        try:
+            if is_small(data):
+                return decode_image(data, self._settings.max_image_pixels)
             return await asyncio.to_thread(decode_image, data, self._settings.max_image_pixels)
-        return decode_image(data, self._settings.max_image_pixels)
+        except DigitsError as error:
+            raise type(error)(f"{place}: {error}") from None
 
 
 def router(serving: TensorFlowServing) -> APIRouter:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi import FastAPI
 
 from service.app import create_app
+from service.plan import TrialPlan
 from service.registry import Repository
 from service.settings import Settings
 from tests.service.asgi import Answer, call
@@ -161,6 +163,32 @@ def root(tmp_path: Path) -> Path:
 
 def made(root: Path) -> FastAPI:
     return create_app(Settings(models_dir=root, feedback_path=root.parent / "feedback.sqlite"))
+
+
+def test_labels_stand_for_numbers(root: Path) -> None:
+    app = made(root)
+    assert ok(get(app, "/models/digits/versions/stable"))["version"] == 1
+    answer = get(app, "/models/digits/versions/canary")
+    check_problem(answer.status, answer.headers, answer.body, 404, says="no canary version")
+    Repository(root).start_trial("digits", TrialPlan(2, percent=5))
+    assert ok(get(app, "/models/digits/versions/canary"))["version"] == 2
+    assert get(app, "/models/digits/versions/canary", "text/plain").body == b"brightest of ten\n"
+
+
+def test_promote_takes_no_labels(root: Path) -> None:
+    key = {"Authorization": "Bearer open sesame"}
+    settings = Settings(models_dir=root, feedback_path=root.parent / "f.sqlite", admin_key="open sesame")  # type: ignore[arg-type]
+    app = create_app(settings)
+    Repository(root).start_trial("digits", TrialPlan(2, percent=5))
+    for version in ("canary", "stable", "0", "a\nb"):
+        answer = call(app, "POST", f"/models/digits/versions/{quote(version)}/promote", headers=key)
+        check_problem(answer.status, answer.headers, answer.body, 422, "path.version", "promote takes no labels")
+    assert call(app, "POST", "/models/digits/versions/2/promote", headers=key).status == 200
+
+
+def test_a_name_of_two_lines_stays_on_one(app: FastAPI) -> None:
+    answer = get(app, "/models/a%0Ab")
+    check_problem(answer.status, answer.headers, answer.body, 404, says=r"'a\nb'")
 
 
 def test_what_is_published_later_is_listed_and_not_served_by_itself(root: Path) -> None:

@@ -25,7 +25,7 @@ from service.registry import Repository
 from service.routes import v2
 from service.settings import Settings
 from tests.service.asgi import Answer, acall, call, until
-from tests.service.bodies import as_image, on_paper
+from tests.service.bodies import as_image, on_paper, png_claiming
 from tests.service.models import digit, digits, publish, written
 from tests.service.refusals import LIMITS
 from tests.service.server import Server
@@ -502,12 +502,55 @@ def test_a_picture_that_is_wrong_is_refused_as_predict_does(app: FastAPI) -> Non
         check_error(answer.status, answer.headers, answer.body, 400)
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("place", [0, 2])
+def test_the_wrong_one_of_several_pictures_is_named(app: FastAPI, place: int) -> None:
+    files = [as_image(digit(3))] * 3
+    for wrong, status in ((b"hello, this is text", 415), (files[0][:40], 400), (png_claiming(9000, 9000), 413)):
+        sent = [wrong if i == place else file for i, file in enumerate(files)]
+        answer = ask(app, *behind(ONE_IMAGE | {"shape": [3]}, elements(*sent)))
+        check_error(answer.status, answer.headers, answer.body, status, f"image[{place}]: ")
+        body = json.dumps({"instances": [{"b64": base64.b64encode(file).decode()} for file in sent]}).encode()
+        answer = ask(app, body, path="/v1/models/digits:predict")
+        assert answer.status == status
+        assert answer.json()["error"].startswith(f"instances[{place}]: ")
+
+
+def test_a_small_file_of_many_pixels_is_decoded_aside(app: FastAPI) -> None:
+    """16 million pixels in a few kilobytes: others are answered meanwhile."""
+    blank = Image.new("L", (3900, 3900), 255)
+    blank.paste(0, (1500, 1000, 1900, 2900))
+    file = as_image(blank)
+    assert len(file) < 64 * 1024
+    text = json.dumps({"instances": [{"b64": base64.b64encode(file).decode()}]}).encode()
+
+    async def turns(path: str, body: bytes, headers: dict[str, str]) -> int:
+        task, count = asyncio.ensure_future(acall(app, path=path, body=body, headers=headers)), 0
+        while not task.done():
+            count += 1
+            await asyncio.sleep(0)
+        assert (await task).status == 200
+        return count
+
+    assert asyncio.run(turns("/v1/models/digits:predict", text, {})) > 20
+    assert asyncio.run(turns(INFER, *behind(ONE_IMAGE, elements(file)))) > 20
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", [INFER, "/v2/models/digits/versions/2/infer"])
 def test_another_method(app: FastAPI, method: str, path: str) -> None:
     answer = call(app, method, path)
     check_error(answer.status, answer.headers, answer.body, 405, "POST")
     assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2", "/v2/", "/v2/health/live", "/v2/models/digits", "/v2/models/digits/ready", "/v2/models/stats"]
+)
+def test_head_is_not_get(app: FastAPI, server: Server, path: str) -> None:
+    answer = call(app, "HEAD", path)
+    assert (answer.status, answer.headers["allow"]) == (405, "GET")
+    over_the_socket = server.client.head(path)
+    assert (over_the_socket.status_code, over_the_socket.content) == (405, b"")
 
 
 @given(st.binary(max_size=200), st.text(max_size=30), st.sampled_from(["", "0", "5", "50"]))

@@ -230,6 +230,25 @@ def test_what_answers_is_told(trying: FastAPI) -> None:
         check_error(refused.status, refused.headers, refused.body, 404, "1 (stable) and 2 (canary)")
 
 
+def test_a_shadow_answers_nobody_by_any_name(tmp_path: Path) -> None:
+    for shift in (1, 2):
+        publish(tmp_path, shift=shift, promote=shift == 1)
+    Repository(tmp_path).start_trial("digits", TrialPlan(2, shadow=True))
+    app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "f.sqlite"))
+    asyncio.run(app.state.watcher.look())
+    assert app.state.engine.trial("digits").candidate.version == 2
+    assert answered(app, "") == answered(app, "stable") == ("1", 1)
+    assert good(app, MODEL)["versions"] == ["1"]
+    for version in ("canary", "2"):
+        for path in (f"{MODEL}/versions/{version}", f"{MODEL}/versions/{version}/ready"):
+            assert get(app, path).status == 404, path
+        refused = call(app, path=f"{MODEL}/versions/{version}/infer", body=b"{}")
+        check_error(refused.status, refused.headers, refused.body, 404, "1 (stable)")
+    assert get(app, "/v1/models/digits/labels/canary").status == 404
+    assert good(app, "/models/digits")["labels"] == {"stable": 1}
+    assert good(app, "/models/digits")["trial"]["shadow"] is True
+
+
 def test_labels_are_of_the_repository(trying: FastAPI) -> None:
     repository = trying.state.engine.repository
     assert repository.labels("digits") == {"stable": 1, "canary": 2}
@@ -243,9 +262,13 @@ def test_a_canary_without_the_lecture_s_output_leaves_those_requests_to_the_stab
     Repository(tmp_path).start_trial("digits", TrialPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
     app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "f.sqlite"))
     asyncio.run(app.state.watcher.look())
-    both = call(app, path=f"{MODEL}/infer", body=document(tensor(digits(0))))
+    named = [{"name": "probabilities"}, {"name": "lecture_output"}]
+    both = call(app, path=f"{MODEL}/infer", body=document(tensor(digits(0)), outputs=named))
     assert both.json()["model_version"] == "1"
     assert list(outputs(both.body, both.headers)) == ["probabilities", "lecture_output"]
+    whatever_there_is = call(app, path=f"{MODEL}/infer", body=document(tensor(digits(0))))
+    assert whatever_there_is.json()["model_version"] == "2"
+    assert list(outputs(whatever_there_is.body, whatever_there_is.headers)) == ["probabilities"]
     one = call(app, path=f"{MODEL}/infer", body=document(tensor(digits(0)), outputs=[{"name": "probabilities"}]))
     assert one.json()["model_version"] == "2"
     its_own = call(app, path=f"{MODEL}/versions/canary/infer", body=document(tensor(digits(0))))

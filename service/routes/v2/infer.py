@@ -15,13 +15,13 @@ from service.body import read_body, until_gone
 from service.choice import find, predict
 from service.compression import compress
 from service.engine import Engine, Lecture, Served
-from service.errors import Unavailable
-from service.images import decode_image
+from service.errors import DigitsError, Unavailable
+from service.images import decode_image, is_small
 from service.model import CLASSES, LECTURE_OUTPUT, LECTURE_SHAPE, OUTPUT, Pixels, Probabilities
 from service.recent import Recent
 from service.routes.v2.schemas import INFER_OPENAPI, ModelName, ModelVersion, errors
 from service.settings import Settings
-from service.tensors import Bytes, Floats
+from service.tensors import IMAGE, Bytes, Floats
 from service.v2.answer import write
 from service.v2.request import Asked, Limits, read
 
@@ -72,16 +72,19 @@ class Infer:
         if asked.pixels is not None:
             return asked.pixels
         found = []
-        for picture in asked.pictures:
-            found.append(await self._picture(picture))
+        for i, picture in enumerate(asked.pictures):
+            try:
+                found.append(await self._picture(picture))
+            except DigitsError as error:
+                raise type(error)(f"{IMAGE}[{i}]: {error}") from None
             await asyncio.sleep(0)  # between two pictures, other requests pass
         return np.stack(found)
 
     async def _picture(self, picture: Bytes) -> Pixels:
         data, most = bytes(picture), self._settings.max_image_pixels
-        if len(data) > BIG_BYTES:
-            return await asyncio.to_thread(decode_image, data, most)
-        return decode_image(data, most)
+        if is_small(data):
+            return decode_image(data, most)
+        return await asyncio.to_thread(decode_image, data, most)
 
 
 def outputs_of(served: Served) -> list[str]:
