@@ -53,6 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        board.pin()
         chores = [asyncio.create_task(_every(0.5, access.write)), asyncio.create_task(_every(1, board.pin))]
         chores.append(asyncio.create_task(watcher.run()))
         if grpc:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from service.board import Board, trial_counts
+from service.board import ALIVE_SECONDS, Board, Note, trial_counts
 from service.check import check
 from service.engine import Engine
 from service.errors import Conflict, DigitsError, NoSuchModel
@@ -20,6 +22,7 @@ from service.trial import Trial
 log = logging.getLogger("service")
 
 POLL_S = 0.5
+OTHERS_S, OTHERS_POLL_S = ALIVE_SECONDS + 1, 0.05  # what a dead worker pinned up counts for as long as that
 Signature = tuple[Any, ...]
 
 
@@ -59,15 +62,16 @@ class Watcher:
                 await self._follow_trial(name)
 
     async def unload(self, name: str) -> None:
-        """Serve a model no more, in this worker now and in the others when they look next. Raises NoSuchModel."""
+        """Serve a model no more, in this worker and in the others, which see it when they look. Raises NoSuchModel."""
         if name not in self._engine.unloaded:
             self._engine.served(name)
         self._board.unload(name)
         async with self._busy:
             self._unload(name)
+        await self._everywhere(lambda note: name not in note["live"])
 
     async def load(self, name: str) -> None:
-        """Serve the promoted version of a model, whether it was unloaded or not.
+        """Serve the promoted version of a model, whether it was unloaded or not, in this worker and in the others.
 
         Raises:
             NoSuchModel: nothing of that name is promoted.
@@ -80,6 +84,8 @@ class Watcher:
             raise NoSuchModel(f"No version of {name} is promoted, so that none can be loaded; promote one first.")
         self._board.load(name)
         await self.follow(name)
+        version = self._engine.note()["live"].get(name)
+        await self._everywhere(lambda note: note["live"].get(name) == version or name in note["refused"])
 
     async def follow(self, name: str) -> None:
         """Bring one model up to its `current` now. Raises Conflict where the promoted version is refused."""
@@ -89,6 +95,13 @@ class Watcher:
             await self._follow_current(name)
         if reason := self._engine.refused.get(name):
             raise Conflict(reason)
+
+    async def _everywhere(self, done: Callable[[Note], bool]) -> None:
+        """Wait until all workers that are alive have pinned up that it is done; not for ever, since one may hang."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OTHERS_S):
+                while not all(map(done, self._board.alive())):  # noqa: ASYNC110 - other processes are waited for
+                    await asyncio.sleep(OTHERS_POLL_S)
 
     # -- current --------------------------------------------------------------------------------------------
 
@@ -107,9 +120,11 @@ class Watcher:
         await self._move(name, version, live)
 
     def _unload(self, name: str) -> None:
-        if name in self._engine.names():
-            log.info("%s is unloaded", name)
+        was_live = name in self._engine.names()
         self._engine.unload(name)
+        if was_live:
+            self._board.pin()
+            log.info("%s is unloaded", name)
 
     async def _move(self, name: str, version: int, live: int | None) -> None:
         signature = self._repository.signature(name, version)  # taken first: a change meanwhile is looked at again

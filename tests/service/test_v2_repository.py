@@ -291,6 +291,33 @@ def test_all_workers_unload_and_load(workers: Server) -> None:
     all_answer(workers, 200)
 
 
+def test_load_and_unload_answer_once_all_workers_have_done_it(workers: Server) -> None:
+    """Whoever is told that it is done may ask any worker at once."""
+    headers = {"X-Admin-Key": KEY}
+    all_answer(workers, 200)
+    body = document(tensor(digits(5)))
+
+    def ask(_: int) -> int:
+        return over_a_new_connection(workers.port, "POST", INFER, body)[0]
+
+    for _ in range(3):
+        for path, wanted in ((UNLOAD, 503), (LOAD, 200)):
+            assert workers.client.post(path, headers=headers).status_code == 200
+            with ThreadPoolExecutor(8) as threads:
+                assert set(threads.map(ask, range(32))) == {wanted}
+
+
+def test_load_does_not_wait_for_ever_for_a_worker_that_hangs(root: Path, tmp_path: Path) -> None:
+    (folder := tmp_path / "run").mkdir()
+    other = Board(folder, lambda: {"live": {}, "refused": {}, "trials": {}})
+    other._started -= 1
+    other.pin()
+    settings = Settings(models_dir=root, feedback_path=root / "f.sqlite", run_dir=folder, admin_key=KEY)  # type: ignore[arg-type]
+    app = create_app(settings)
+    assert post(app, LOAD).status == 200
+    assert infer(app).status == 200
+
+
 def test_a_worker_that_takes_a_dead_one_s_place_knows_what_is_unloaded(root: Path, tmp_path: Path) -> None:
     (folder := tmp_path / "run").mkdir()
     settings = Settings(models_dir=root, feedback_path=root / "f.sqlite", run_dir=folder)

@@ -66,9 +66,7 @@ async def load(watcher: WatcherDep, asked: JsonDep, model: ModelName) -> dict[st
 
 @admin.post("/v2/repository/models/{model}/unload", summary="Serve a model no more", openapi_extra=_body(PARAMETERS))
 async def unload(watcher: WatcherDep, asked: JsonDep, model: ModelName) -> dict[str, Any]:
-    """Until it is loaded again, or the service starts anew. Requests in flight are answered; other workers follow
-    within a second.
-    """
+    """Until it is loaded again, or the service starts anew. Requests in flight are answered."""
     _parameters(asked)
     await watcher.unload(model)
     return {}
