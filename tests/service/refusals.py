@@ -382,6 +382,7 @@ REFUSALS = [
     ],
     Refusal("npy, version 9", npy_header("{'descr': '|u1'}", version=b"\x09\x00"), NPY, 400),
     Refusal("npy, header of 4 GB", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", NPY, 400),
+    Refusal("PNG, 28x28 all black", as_image(BLANK.astype(np.uint8)), PNG, 422, "image", "No ink"),
     # -- CSV -------------------------------------------------------------------------------------------------
     Refusal("CSV, header alone", as_csv(np.zeros((0, 784), int), header=True), CSV, 422, "row 1"),
     Refusal("CSV, only a line end", b"\n", CSV, 422, ANY),

@@ -212,9 +212,7 @@ def test_a_turned_photo_is_turned_back(app: FastAPI, orientation: int, undo: Ima
         assert np.allclose(*found, atol=0.02)
 
 
-@pytest.mark.parametrize(
-    "pixels", [np.zeros((28, 28), np.uint8), digit(7, 1), digit(7, 255)], ids=["black", "faint", "ink"]
-)
+@pytest.mark.parametrize("pixels", [digit(7, 1), digit(7, 255)], ids=["faint", "ink"])
 def test_a_dark_28x28_picture_is_taken_bit_for_bit(app: FastAPI, pixels: np.ndarray[Any, Any]) -> None:
     answer = call(app, body=as_image(pixels), headers={"Content-Type": "image/png"})
     assert answer.status == 200

@@ -147,7 +147,9 @@ def test_nobody_notices(tmp_path: Path, count: int, moves: int) -> None:
         await asking
         return sizes
 
-    with Server(tmp_path, workers=count) as server:
+    with Server(
+        tmp_path, workers=count, recent_rows=256
+    ) as server:  # a ring that is full before memory is first weighed
         crowd = Crowd(server, shifts)
         early, late = asyncio.run(redeploy(server, crowd))
         metrics = server.client.get("/metrics").text
