@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import signal
 import socket
@@ -16,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
 from tritonclient.grpc import model_config_pb2, service_pb2
@@ -192,6 +194,20 @@ def test_unload_and_load(client: Any) -> None:
     assert client.infer("shifted", pixels(digits(3))).as_numpy("probabilities").argmax() == 4
     assert code_of(client.load_model, "nothing", headers=KEY) == "NOT_FOUND"
     assert code_of(client.load_model, "digits", headers=KEY, config="{}") == "INVALID_ARGUMENT"
+
+
+def test_the_aio_client_unloads_and_loads(running: Server) -> None:
+    async def all_of_it() -> None:
+        async with triton_aio.InferenceServerClient(address(running)) as client:
+            with pytest.raises(InferenceServerException) as caught:
+                await client.unload_model("shifted")
+            assert caught.value.status() == "StatusCode.UNAUTHENTICATED"
+            await client.unload_model("shifted", headers=KEY)
+            assert not await client.is_model_ready("shifted")
+            await client.load_model("shifted", headers=KEY)
+            assert await client.is_model_ready("shifted")
+
+    asyncio.run(all_of_it())
 
 
 def test_processes_can_be_started_beside_it(client: Any) -> None:

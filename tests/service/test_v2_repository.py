@@ -24,7 +24,7 @@ from service.settings import Settings
 from tests.service.asgi import Answer, acall, call
 from tests.service.asgi import until as turn_until
 from tests.service.models import classifier, digits, publish, publish_broken
-from tests.service.server import Server
+from tests.service.server import ROOT, Server
 from tests.service.v2 import (
     INFER,
     LENGTH,
@@ -347,6 +347,22 @@ def test_the_folder_is_a_repository_for_triton(root: Path) -> None:
     assert found.HasField("dynamic_batching")
     for version in found.version_policy.specific.versions:
         assert (root / "digits" / str(version) / found.default_model_filename).is_file()
+
+
+def test_the_shipped_folder_is_one_too() -> None:
+    """models/ as it lies in the repository, which the README says can be mounted into Triton."""
+    shipped = ROOT / "models"
+    found, repository = triton_config(shipped), Repository(shipped)
+    current = repository.current("digits")
+    assert (found.name, found.platform) == ("digits", "onnxruntime_onnx")
+    assert list(found.version_policy.specific.versions) == [current]
+    assert (shipped / "digits" / str(current) / found.default_model_filename).is_file()
+    [pixels] = found.input
+    assert (pixels.name, pixels.data_type, list(pixels.dims)) == ("pixels", model_config_pb2.TYPE_UINT8, [28, 28, 1])
+    assert [one.name for one in found.output] == [one["name"] for one in repository.card("digits", current)["outputs"]]
+    assert all(one.data_type == model_config_pb2.TYPE_FP32 for one in found.output)
+    labels = (shipped / "digits" / found.output[0].label_filename).read_text().split()
+    assert labels == repository.card("digits", current)["classes"] == list("0123456789")
 
 
 def test_triton_serves_what_we_serve(root: Path) -> None:

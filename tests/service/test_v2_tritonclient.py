@@ -284,6 +284,27 @@ def test_the_aio_client(server: Server, model: Model) -> None:
     asyncio.run(all_of_it())
 
 
+def test_the_aio_client_loads_and_unloads(server: Server) -> None:
+    async def all_of_it() -> None:
+        async with aio.InferenceServerClient(f"127.0.0.1:{server.port}") as client:
+            with pytest.raises(InferenceServerException) as caught:
+                await client.unload_model("spare")
+            assert caught.value.status() == "401"
+            for _ in range(2):
+                await client.unload_model("spare", headers=dict(KEY))
+                assert await client.is_model_ready("spare") is False
+                with pytest.raises(InferenceServerException, match="unloaded"):
+                    await client.infer("spare", [pixels_input(digits(1), True)])
+                await client.load_model("spare", headers=dict(KEY))
+                assert await client.is_model_ready("spare") is True
+                result = await client.infer("spare", [pixels_input(digits(1), True)])
+                assert result.as_numpy("probabilities").argmax() == 1
+            with pytest.raises(InferenceServerException, match="config"):
+                await client.load_model("spare", headers=dict(KEY), config="{}")
+
+    asyncio.run(all_of_it())
+
+
 @pytest.mark.parametrize("coding", [None, "gzip", "deflate"])
 def test_the_aio_client_infers_many_at_once(server: Server, model: Model, coding: str | None) -> None:
     async def many() -> None:
