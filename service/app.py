@@ -19,11 +19,13 @@ from service.engine import Engine
 from service.errors import DigitsError
 from service.feedback import FeedbackStore
 from service.grpc import server_for
+from service.lane import Lane
 from service.logs import AccessLog
 from service.metrics import Meter
 from service.middleware import Direct, Door
 from service.problems import on_digits_error, on_http_error, on_unforeseen, on_validation_error
 from service.recent import Recent
+from service.request_ids import RequestIds
 from service.routes import admin, feedback, health, metrics, models, pages, predict, v1, v2
 from service.settings import Settings
 from service.watcher import Watcher
@@ -45,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings()
     meter, access, drain = Meter(), AccessLog(settings), Drain(settings.drain_s, settings.grace_s)
+    ids = RequestIds()
     engine = Engine(settings, meter)
     engine.start()
     board = Board(settings.run_dir, lambda: engine.note() | {"numbers": meter.snapshot()})
@@ -80,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     infer = v2.Infer(engine, settings, recent)
     grpc = server_for(settings, engine, infer, watcher, board, drain, meter, access)
     app = Service(
-        lambda inner: Door(inner, direct, meter, access, drain, [(v2.PATTERN, v2.ROUTE, infer)]),
+        lambda inner: Door(inner, direct, meter, access, drain, ids, [(v2.PATTERN, v2.ROUTE, infer)]),
         title="Digit Recognizer",
         version=__version__,
         description=DESCRIPTION,
@@ -91,6 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # to an address made from the Host header, which may be another's
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.lane = Lane(engine, handler, recent, meter, access, drain, ids)
     app.state.settings, app.state.engine, app.state.board = settings, engine, board
     app.state.recent, app.state.watcher, app.state.feedback = recent, watcher, feedback_store
     app.state.drain = drain
@@ -113,7 +117,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 class Service(FastAPI):
-    """FastAPI behind our Door, which stands before all of FastAPI's own middleware: they cost more than the model."""
+    """FastAPI behind our Door, which stands before all of FastAPI's own middleware: they cost more than the model.
+
+    Attributes:
+        lane: what our protocol asks before ASGI; other servers know nothing of it, and do without.
+    """
+
+    lane: Lane
 
     def __init__(self, door: Callable[[ASGIApp], ASGIApp], **arguments: Any) -> None:
         self._door = door

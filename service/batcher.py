@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
 from time import perf_counter_ns
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,15 @@ Run = Callable[[Array], Array]
 Ran = Callable[[Execution], None]
 
 
-Waiting = tuple[Array, asyncio.Future[Array], int]  # rows, where the answer goes, since when
+class Ticket(Protocol):
+    """Where an answer goes: a future, or whatever behaves like one."""
+
+    def done(self) -> bool: ...
+    def set_result(self, results: Array, /) -> None: ...
+    def set_exception(self, error: Exception, /) -> None: ...
+
+
+Waiting = tuple[Array, Ticket, int]  # rows, where the answer goes, since when
 
 
 class Queue:
@@ -47,7 +56,7 @@ class Queue:
 
 
 class Batcher:
-    """One door: `await batcher.submit(rows)`.
+    """Two doors: `await batcher.submit(rows)`, and `batcher.join(rows, ticket)` for those that need no await.
 
     Args:
         run: takes (n, ...) and returns (n, ...), row for row. Called on the event loop and in a thread.
@@ -62,7 +71,7 @@ class Batcher:
     ) -> None:
         self._run = run
         self._queue = queue
-        self._inline_rows = inline_rows
+        self.inline_rows = inline_rows
         self._piece_rows = piece_rows
         self._ran = ran or (lambda _: None)
         self._waiting: list[Waiting] = []
@@ -75,13 +84,27 @@ class Batcher:
             Unavailable: the queue is full.
         """
         count = len(rows)
-        self._queue.enter(count)
-        try:
-            if count > self._inline_rows:
+        if count > self.inline_rows:
+            self._queue.enter(count)
+            try:
                 return await self._run_aside(rows)
-            return await self._join(rows)
-        finally:
-            self._queue.leave(count)
+            finally:
+                self._queue.leave(count)
+        future: asyncio.Future[Array] = asyncio.get_running_loop().create_future()
+        self.join(rows, future)
+        return await future
+
+    def join(self, rows: Array, ticket: Ticket) -> None:
+        """The same for at most `inline_rows` rows, answered through a ticket that raises nothing, soon and not now.
+
+        Raises:
+            Unavailable: the queue is full; the ticket hears nothing.
+        """
+        self._queue.enter(len(rows))
+        if not self._waiting:
+            # after every request that this turn of the loop has woken
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append((rows, ticket, perf_counter_ns()))
 
     def close(self) -> None:
         """Let go of the thread, once what runs in it has ended. Whoever still submits gets another one."""
@@ -91,17 +114,10 @@ class Batcher:
 
     # -- small arrays: on the event loop --------------------------------------------------------------------
 
-    def _join(self, rows: Array) -> asyncio.Future[Array]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Array] = loop.create_future()
-        if not self._waiting:
-            loop.call_soon(self._flush)  # after every request that this turn of the loop has woken
-        self._waiting.append((rows, future, perf_counter_ns()))
-        return future
-
     def _flush(self) -> None:
-        waiting = [one for one in self._waiting if not one[1].done()]  # the others went away
-        self._waiting = []
+        entered, self._waiting = self._waiting, []
+        self._queue.leave(sum(len(one[0]) for one in entered))
+        waiting = [one for one in entered if not one[1].done()]  # the others went away
         for start, end in pairwise(self._cuts([len(one[0]) for one in waiting])):
             self._answer(waiting[start:end])
 
@@ -109,7 +125,7 @@ class Batcher:
         """Where to cut a queue into batches of at most inline_rows rows."""
         cuts, rows = [0], 0
         for index, size in enumerate(sizes):
-            if rows and rows + size > self._inline_rows:
+            if rows and rows + size > self.inline_rows:
                 cuts.append(index)
                 rows = 0
             rows += size
@@ -125,10 +141,10 @@ class Batcher:
             self._answer_one_by_one(batch, error)
             return
         done, waited, end = perf_counter_ns(), 0, 0
-        for rows, future, since in batch:
+        for rows, ticket, since in batch:
             start, end = end, end + len(rows)
             waited += began - since
-            future.set_result(results[start:end])
+            ticket.set_result(results[start:end])
         self._ran(Execution(end, len(batch), waited, ready - began, done - ready, perf_counter_ns() - done))
 
     def _answer_one_by_one(self, batch: list[Waiting], error: Exception) -> None:

@@ -119,6 +119,10 @@ class Engine:
             known = ", ".join(self._live) or "none"
             raise NoSuchModel(f"No model of that name is served here; served: {known}.") from None
 
+    def alone(self) -> Served | None:
+        """The live version of the default model, where there is one and no trial of any model runs beside it."""
+        return None if self._trials else self._live.get(self.settings.model)
+
     def trial(self, name: str) -> Trial | None:
         """The trial of a canary or shadow version, if one runs."""
         return self._trials.get(name)

@@ -1,4 +1,4 @@
-"""The one door every request comes through: its id, its refusal as a problem document, its count, its log line.
+"""The one door every request of ASGI comes through: its id, its refusal as a problem document, its count, its log line.
 
 Calls named in `direct` go straight to their handler, past FastAPI's routing, which costs more than the model does.
 """
@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import count
 from time import perf_counter
 
 from starlette.requests import ClientDisconnect
@@ -22,13 +20,13 @@ from service.errors import DigitsError, Unavailable
 from service.logs import AccessLog
 from service.metrics import Meter
 from service.problems import PROTOCOLS, from_error, unforeseen
+from service.request_ids import RequestIds
 
 log = logging.getLogger("service")
 
 Direct = Mapping[tuple[str, str], ASGIApp]
 Patterns = Sequence[tuple[re.Pattern[str], str, ASGIApp]]
 
-REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 METHODS = {"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"}
 CLIENT_WENT_AWAY = 499
 ANSWERED_TO_THE_END = ("/health/", "/metrics", "/v2/health/")
@@ -44,12 +42,20 @@ class Door:
         meter: where requests are counted.
         access: where they are logged.
         drain: how far we are with leaving.
+        ids: where a request's id comes from.
         patterns: the same for paths that hold a name: what "METHOD /path" must match (its groups become the
             `path_params`), the route as metrics call it, and the handler.
     """
 
     def __init__(
-        self, app: ASGIApp, direct: Direct, meter: Meter, access: AccessLog, drain: Drain, patterns: Patterns = ()
+        self,
+        app: ASGIApp,
+        direct: Direct,
+        meter: Meter,
+        access: AccessLog,
+        drain: Drain,
+        ids: RequestIds,
+        patterns: Patterns = (),
     ) -> None:
         self._app = app
         self._direct = direct
@@ -57,15 +63,14 @@ class Door:
         self._access = access
         self._drain = drain
         self._patterns = patterns
-        self._ids = count()
-        self._prefix = secrets.token_hex(6)
+        self._ids = ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         start = perf_counter()
-        request_id = self._request_id(scope)
+        request_id = self._ids.of(scope["headers"])
         scope["request_id"] = request_id
         status, complete = 0, False
         drain = self._drain
@@ -115,12 +120,6 @@ class Door:
         self._meter.request(_route(scope, self._direct), method if method in METHODS else "other", status, seconds)
         if status >= self._access.from_status:
             self._access.add(method, scope["path"], status, seconds, request_id.decode())
-
-    def _request_id(self, scope: Scope) -> bytes:
-        for name, value in scope["headers"]:
-            if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
-                return bytes(value)
-        return f"{self._prefix}-{next(self._ids):x}".encode()
 
 
 async def _refuse(_: Scope, receive: Receive, __: Send) -> None:

@@ -31,14 +31,14 @@ SHARED = {"registry", "plan", "model", "images", "feedback", "errors"}  # what t
 # given its place here: that is the moment to ask whether it has one.
 FLOORS: list[set[str]] = [
     {"__main__", "app"},
-    {"routes", "grpc"},
+    {"routes", "grpc", "lane"},
     {"deps", "middleware", "watcher"},
     {"schemas", "tensors", "images", "body", "bodies", "compression", "problems", "tfserving", "v2", "choice"},
     {"recent", "drift", "board", "probe"},
     {"engine", "trial"},
     {"check", "batcher", "model", "registry", "feedback"},
     {"files", "plan", "triton", "drain", "protocol", "container", "workers", "accept"},
-    {"settings", "errors", "logs", "metrics", "statistics", "apart"},
+    {"settings", "errors", "logs", "metrics", "statistics", "apart", "request_ids"},
     {"__init__"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
