@@ -108,7 +108,8 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         began_before = self._in_head
-        if data.find(b"pgrade", 0, FIRST_BYTES) > 0 and (began_before or not self._in_body()):
+        end = data.find(b"\r\n\r\n", 0, FIRST_BYTES)  # of the head, behind which a body is long to look through
+        if data.find(b"pgrade", 0, end if end > 0 else FIRST_BYTES) > 0 and (began_before or not self._in_body()):
             data = _without_upgrade(data)
         super().data_received(data)
         if self._held is not None and not self.transport.is_closing():  # there is more to come
@@ -123,7 +124,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False  # as super() does, but for the scope
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -132,7 +133,7 @@ class Protocol(HttpToolsProtocol):
         if self._may_take_the_lane():
             self._held = b""
         else:
-            super().on_headers_complete()
+            self._begin_cycle()
 
     def on_body(self, body: bytes) -> None:
         if self._held is None:
@@ -172,9 +173,17 @@ class Protocol(HttpToolsProtocol):
 
     def _go_the_usual_way(self) -> None:
         held, self._held = self._held, None
-        super().on_headers_complete()
+        self._begin_cycle()
         if held:
             super().on_body(held)
+
+    def _begin_cycle(self) -> None:
+        """What super() does at the begin of a request and at the end of its head, for those that need it."""
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers.extend(headers)  # they are the scope's too
+        super().on_headers_complete()
 
     def _in_body(self) -> bool:
         return self.cycle is not None and self.cycle.more_body

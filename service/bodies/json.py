@@ -11,6 +11,7 @@ import numpy as np
 
 from service.bodies.document import PIECE_BYTES, SPACE, Cut, loads
 from service.bodies.pixels import SIDE, SIZE, WHAT_A_DIGIT_IS, Pixels, check_count, rounded
+from service.bodies.plain import digits_of_list, digits_of_object
 from service.errors import InvalidValue
 
 ROW_LENGTHS, ROW_TYPES = [SIDE] * SIDE, {list}
@@ -24,6 +25,9 @@ def from_json(body: bytes, max_instances: int) -> Iterator[Pixels]:
     """`{"instances": [digit, ...]}`, a digit being 28 rows of 28 numbers or 784 numbers."""
     if len(body) > PIECE_BYTES and (cut := _cut(body)):
         yield from _from_json_pieces(body, cut, max_instances)
+    elif len(body) <= PIECE_BYTES and (digits := digits_of_object(body)) is not None:
+        check_count(len(digits), max_instances)
+        yield digits
     else:
         # no e behind {"instances": means neither true nor false (nor 1e2, which may take the slower way)
         yield digits_from_list(_instances(body), max_instances, plain=body.find(b"e", 16) < 0)
@@ -131,6 +135,11 @@ def _cut(body: bytes) -> Cut | None:
 def _from_json_pieces(body: bytes, cut: Cut, max_instances: int) -> Iterator[Pixels]:
     first = 0
     for start, end in cut.places():
+        if (plain := digits_of_list(b"[%b]" % body[start:end])) is not None:
+            check_count(first + len(plain), max_instances)
+            yield plain
+            first += len(plain)
+            continue
         digits = cut.elements(start, end)
         if not digits:  # either the whole is no JSON, which this says, or it has another form behind these digits
             yield digits_from_list(_instances(body)[first:], max_instances - first, first)

@@ -132,7 +132,7 @@ def as_json(served: Served, probabilities: Probabilities) -> bytes:
     digits = probabilities.argmax(axis=1).tolist()
     predictions = [  # as float32: a third shorter than the same numbers as Python's floats
         {"digit": digit, "confidence": row[digit], "probabilities": row}
-        for digit, row in zip(digits, list(probabilities), strict=True)
+        for digit, row in zip(digits, probabilities)  # noqa: B905 - strict costs more than a digit's answer
     ]
     answer = {"model": {"name": served.name, "version": served.version}, "predictions": predictions}
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
