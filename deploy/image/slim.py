@@ -31,6 +31,9 @@ GONE = [
     "uvloop/**/*.pxd",
     "httptools/**/*.pyx",
     "httptools/**/*.pxd",
+    "simdjson/*.pyx",
+    "simdjson/*.pxd",
+    "simdjson/*.cpp",
     "**/*.pyi",
     "**/*.c",
     "**/*.h",
@@ -41,6 +44,7 @@ DEBUGGED = [  # wheels that come with their debug symbols: 12 of uvloop's 13 MB
     "uvloop/*.so",
     "httptools/**/*.so",
     "PIL/*.so",
+    "csimdjson*.so",
 ]
 
 packages = next(Path(sys.argv[1]).glob("lib/python3*/site-packages"))

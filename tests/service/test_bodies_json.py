@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.bodies import json as reader
+from service.bodies import plain
 from service.bodies.json import from_json
 from service.bodies.pixels import Pixels
 from service.errors import BadRequest, DigitsError, InvalidValue, PayloadTooLarge
@@ -75,6 +76,13 @@ def writings(many: bool) -> dict[str, bytes]:
 @pytest.mark.parametrize("many", [False, True], ids=["three", "many"])
 def test_every_writing_gives_the_same_pixels(writing: str, many: bool) -> None:
     assert np.array_equal(read(writings(many)[writing]), BIG if many else SMALL)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["three", "many"])
+def test_without_simdjson_the_pixels_are_the_same(many: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plain, "PARSER", None)
+    for writing, body in writings(many).items():
+        assert np.array_equal(read(body), BIG if many else SMALL), writing
 
 
 def test_a_big_body_comes_in_pieces() -> None:
