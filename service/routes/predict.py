@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import orjson
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.accept import preferred
+from service.apart import apart
 from service.bodies import DECODERS
 from service.bodies.form import files_of
 from service.bodies.pixels import Pixels
@@ -27,6 +29,7 @@ from service.schemas import PREDICT_OPENAPI, Predictions, problem_responses
 from service.settings import Settings
 
 BIG_BYTES = 64 * 1024
+PIECE_ROWS = 512  # of an answer, in one go
 JSON, CSV = ANSWERS = ("application/json", "text/csv")
 PLAIN = {b"", b"*/*", b"application/json"}  # what nearly everybody sends, and what needs no thought
 ACCEPTED = "application/json, image/*, multipart/form-data, application/octet-stream, application/x-npy or text/csv"
@@ -78,6 +81,8 @@ class Predict:
         self._recent.remember(request_id, served.name, served.version, pixels, probabilities)
         if accept not in PLAIN and preferred(accept.decode("latin-1"), ANSWERS) == CSV:
             return b"text/csv; charset=utf-8", as_csv(probabilities)
+        if len(probabilities) > PIECE_ROWS:
+            return b"application/json", b"".join(await apart(json_pieces(served, probabilities)))
         return b"application/json", as_json(served, probabilities)
 
     async def _decode(self, content_type: str, body: bytes, scope: Scope) -> Pixels:
@@ -129,13 +134,25 @@ async def _joined(pieces: Iterator[Pixels], size: int) -> Pixels:
 
 def as_json(served: Served, probabilities: Probabilities) -> bytes:
     """The documented answer: model, and digit, confidence and probabilities for each row."""
+    model = {"name": served.name, "version": served.version}
+    return orjson.dumps({"model": model, "predictions": _predictions(probabilities)}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def json_pieces(served: Served, probabilities: Probabilities) -> Iterator[bytes]:
+    """The same, some tenths of a millisecond's work at a time."""
+    yield as_json(served, probabilities[:0])[: -len(b"]}")]
+    for start in range(0, len(probabilities), PIECE_ROWS):
+        rows = _predictions(probabilities[start : start + PIECE_ROWS])
+        yield b"," * bool(start) + orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    yield b"]}"
+
+
+def _predictions(probabilities: Probabilities) -> list[dict[str, Any]]:
     digits = probabilities.argmax(axis=1).tolist()
-    predictions = [  # as float32: a third shorter than the same numbers as Python's floats
+    return [  # as float32: a third shorter than the same numbers as Python's floats
         {"digit": digit, "confidence": row[digit], "probabilities": row}
         for digit, row in zip(digits, probabilities)  # noqa: B905 - strict costs more than a digit's answer
     ]
-    answer = {"model": {"name": served.name, "version": served.version}, "predictions": predictions}
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def as_csv(probabilities: Probabilities) -> bytes:
