@@ -2,8 +2,9 @@
 
     python -m benchmarks.stages [--together 32]      (in .venv)
 
-Calls the service's own door in this process, without sockets, with so many requests in one turn of the event loop; each
-row adds a stage to the one before. Best of many repetitions, on one core.
+Feeds requests to uvicorn's protocol in this process, as a socket would, and throws the answers away: no kernel is in
+these numbers. So many connections ask in one turn of the event loop. Each row of the lane adds a stage to the one
+before. Best of many repetitions, on one core.
 """
 
 from __future__ import annotations
@@ -14,91 +15,152 @@ import gc
 import os
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
+from benchmarks import ceiling
 from benchmarks.digits import digits
 from benchmarks.forms import json_body, png_body, raw_body
 from service.app import create_app
-from service.body import read_body
-from service.routes.predict import Predict
+from service.protocol import Headers, Protocol, Reply
 from service.settings import Settings
 
-Handler = Callable[[Any, Any, Any], Awaitable[None]]
-REPEATS = 40
-START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
-END = {"type": "http.response.body", "body": b"{}"}
+REPEATS, TURNS = 40, 10
+CONSTANT: Headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ceiling.ANSWER))]
 
 
-def stages(predict: Predict, kind: str) -> dict[str, Handler]:
-    """Handlers that do ever more of what the real one does."""
+class Transport(asyncio.Transport):
+    """A socket to nowhere."""
 
-    async def constant(_: Any, __: Any, send: Any) -> None:
-        await send({**START, "headers": list(START["headers"])})
-        await send(END)
+    answers = 0
 
-    async def read(scope: Any, receive: Any, send: Any) -> None:
-        await read_body(scope, receive, predict._settings)
-        await constant(scope, receive, send)
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
 
-    async def decode(scope: Any, receive: Any, send: Any) -> None:
-        await predict._decode(kind, await read_body(scope, receive, predict._settings), scope)
-        await constant(scope, receive, send)
+    def is_closing(self) -> bool:
+        return False
 
-    async def run(scope: Any, receive: Any, send: Any) -> None:
-        pixels = await predict._decode(kind, await read_body(scope, receive, predict._settings), scope)
-        await predict._engine.predict(None, scope["request_id"], pixels)
-        await constant(scope, receive, send)
+    def write(self, data: Any) -> None:
+        assert data.startswith((b"HTTP/1.1 200", b'"0', b'{"model"')), data[:200]
+        self.answers += data.startswith(b"HTTP")
 
-    return {
-        "the door: id, count, a constant answer": constant,
-        "+ reading the body": read,
-        "+ body to pixels, checked": decode,
-        "+ batch, model, its counts": run,
-        "+ the answer as JSON, remembered for feedback": predict,
-    }
+    def close(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def pause_reading(self) -> None: ...
 
 
-async def microseconds(door: Any, scope: dict[str, Any], body: bytes, together: int) -> float:
+class Stage:
+    """The lane as far as one stage, and then a constant answer."""
+
+    method, url = b"POST", b"/predict"
+
+    def __init__(self, app: Any, stage: int) -> None:
+        self._predict, self._engine, self._stage = app.lane._predict, app.state.engine, stage
+
+    def take(self, headers: Headers, body: bytes, reply: Reply) -> bool:
+        if self._stage == 0:
+            reply(200, list(CONSTANT), ceiling.ANSWER, False)
+            return True
+        pixels = self._predict.at_once(dict(headers)[b"content-type"].decode(), body)
+        if self._stage == 1:
+            reply(200, list(CONSTANT), ceiling.ANSWER, False)
+        else:
+            self._engine.alone().batcher.join(pixels, Answered(reply))
+        return True
+
+
+class Answered:
+    """Whoever waits for the batch, and answers a constant."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, _: object) -> None:
+        self._reply(200, list(CONSTANT), ceiling.ANSWER, False)
+
+    def set_exception(self, error: Exception) -> None:
+        raise error
+
+
+def bare(app: Any) -> list[tuple[type, Any, Any]]:
+    """What is measured, row by row: the protocol, the application, the lane."""
+    return [
+        (HttpToolsProtocol, ceiling.app, None),
+        (Protocol, app, Stage(app, 0)),
+        (Protocol, app, Stage(app, 1)),
+        (Protocol, app, Stage(app, 2)),
+        (Protocol, app, app.lane),
+        (Protocol, app, None),
+    ]
+
+
+ROWS = [
+    "uvicorn and ASGI, a constant answer: the ceiling",
+    "the lane, a constant answer",
+    "+ body to pixels, checked",
+    "+ batch, model, its counts",
+    "+ the answer as JSON, remembered and counted: all of it",
+    "all of it the usual way, through ASGI",
+]
+
+
+async def microseconds(kind: type, app: Any, lane: Any, data: bytes, together: int) -> float:
     """For one request, at best."""
-
-    async def one() -> None:
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: dict[str, Any]) -> None:
-            assert message.get("status", 200) == 200
-
-        await door({**scope}, receive, send)
-
-    best = float("inf")
+    config = uvicorn.Config(
+        app, http=kind, lifespan="off", log_config=None, access_log=False, proxy_headers=False, timeout_keep_alive=75
+    )
+    config.load()
+    state = ServerState()
+    state.default_headers = [(b"date", b"Tue, 24 Nov 2026 12:00:00 GMT")]
+    connections: list[tuple[Callable[[bytes], None], Transport]] = []
+    for _ in range(together):
+        protocol, transport = kind(config, state, {}), Transport()
+        protocol._lane = lane
+        protocol.connection_made(transport)
+        connections.append((protocol.data_received, transport))
+    best, asked = float("inf"), 0
     for _ in range(REPEATS):
         began = time.perf_counter()
-        for _ in range(10):
-            await asyncio.gather(*(one() for _ in range(together)))
-        best = min(best, (time.perf_counter() - began) / 10 / together)
+        for _ in range(TURNS):
+            asked += 1
+            for receive, _ in connections:
+                receive(data)
+            while connections[-1][1].answers < asked:  # noqa: ASYNC110 - it is answered in the next turn or two
+                await asyncio.sleep(0)
+        best = min(best, (time.perf_counter() - began) / TURNS / together)
+    for task in state.tasks:
+        await task
+    assert {transport.answers for _, transport in connections} == {asked}
     return best * 1e6
 
 
 async def measure(together: int) -> list[tuple[str, list[float]]]:
     """A row a stage: microseconds for JSON, PNG and raw bytes."""
     folder = tempfile.mkdtemp()
-    app = create_app(Settings(feedback_path=Path(folder) / "feedback.sqlite"))
-    door: Any = app.build_middleware_stack()
-    predict: Any = door._direct["POST", "/predict"]
+    app: Any = create_app(Settings(feedback_path=Path(folder) / "feedback.sqlite"))
     gc.freeze()
-    rows: dict[str, list[float]] = {}
+    rows: list[tuple[str, list[float]]] = [(name, []) for name in ROWS]
     for encode in (json_body, png_body, raw_body):
-        body, headers = encode(digits(1))
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        scope = {"type": "http", "method": "POST", "path": "/predict", "headers": raw, "app": app}
-        for name, handler in stages(predict, headers["Content-Type"]).items():
-            door._direct = {("POST", "/predict"): handler}
-            rows.setdefault(name, []).append(await microseconds(door, scope, body, together))
-    return list(rows.items())
+        data = request(*encode(digits(1)))
+        for (_, cells), (kind, asked, lane) in zip(rows, bare(app), strict=True):
+            cells.append(await microseconds(kind, asked, lane, data, together))
+    return rows
+
+
+def request(body: bytes, headers: dict[str, str]) -> bytes:
+    """As wrk sends it."""
+    lines = {"Host": "127.0.0.1:8000", **headers, "Content-Length": len(body)}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"POST /predict HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
 def main() -> None:
@@ -106,7 +168,7 @@ def main() -> None:
     parser.add_argument("--together", type=int, default=32, help="requests in one turn of the event loop (32)")
     together = parser.parse_args().together
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    print("| us a request, so far | JSON | PNG | raw bytes |\n| --- | ---: | ---: | ---: |")
+    print("| us a request, without the kernel | JSON | PNG | raw bytes |\n| --- | ---: | ---: | ---: |")
     for name, cells in uvloop.run(measure(together)):
         print(f"| {name} | {' | '.join(f'{cell:.1f}' for cell in cells)} |")
 
