@@ -45,6 +45,11 @@ class Queue:
         self.max_rows = max_rows
         self.rows = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether not even one more row fits."""
+        return self.rows >= self.max_rows
+
     def enter(self, rows: int) -> None:
         """Count `rows` in. Raises Unavailable where they do not fit, except that a lone request always may."""
         if self.rows and self.rows + rows > self.max_rows:

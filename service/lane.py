@@ -65,14 +65,14 @@ class Lane:
             elif name in UNUSUAL or (name == b"accept" and value not in PLAIN):
                 return False
         served = self._engine.alone()
-        if served is None or self.drain.leaving:
+        if served is None or self.drain.leaving or self._engine.queue.full:
             return False
         try:
             pixels = self._predict.at_once(content_type.decode("latin-1"), body)
             if pixels is None or len(pixels) > served.batcher.inline_rows:
                 return False
             served.batcher.join(pixels, Request(self, served, pixels, self._ids.of(headers), start, reply))
-        except DigitsError:
+        except Exception:  # noqa: BLE001 - a refusal or our own mistake: the usual way says which
             return False
         self.drain.inside += 1
         return True
@@ -112,8 +112,8 @@ class Request:
         return False
 
     def set_result(self, probabilities: Array) -> None:
-        self.served.statistics.answered(self.served.key, self._since)
         try:
+            self.served.statistics.answered(self.served.key, self._since)
             body = self._lane.answer(self, probabilities)
         except Exception as error:  # noqa: BLE001 - it must not reach the batch, which has others to answer
             self._fail(error)

@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol with a fast lane past ASGI, and limits on the head of a request, in bytes and in seconds.
 
-A request that came in one packet is offered to the lane first. What the lane does not take goes on as if nothing had
-been: uvicorn hears of its head only then. While an answer of the lane is awaited, an Exchange stands where uvicorn has
-its cycle, so that pipelining, draining and closing go their usual way.
+A request that came whole in one packet, and behind no other, is offered to the lane first. What the lane does not take
+goes on as if nothing had been: uvicorn hears of its head only then. While an answer of the lane is awaited, an Exchange
+stands where uvicorn has its cycle, so that pipelining, draining and closing go their usual way.
 
 What is refused here never becomes a request: the answer is made by hand, and says the same as problems.py would.
 
@@ -13,23 +13,29 @@ RFC 9110 allows. httptools would take such a request to end with its head.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
+from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from typing import Protocol as Interface
 
 import orjson
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+log = logging.getLogger("service")
 
 MOST_HEAD_BYTES = 64 * 1024
 HEAD_PATIENCE_S = 30.0
-UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
-FIRST_BYTES = 4096  # of a packet, in which an offer to upgrade is looked for
 PROTOCOLS = re.compile(rb"/v[12](/|$)")  # whose errors are {"error": sentence}
 NO_HTTP = 400, "This is no HTTP/1.1 request; check its method, its headers, and its Content-Length or its chunks."
 TOO_LARGE = 431, f"The head of the request is over the limit of {MOST_HEAD_BYTES:,} bytes; send fewer headers."
 TOO_SLOW = 408, f"The head of the request did not come within {HEAD_PATIENCE_S:g} seconds; send it again."
+
+OUR_MISTAKE = 500, "Something went wrong here, not in your request. Try again."
 
 Refusal = tuple[int, str]
 Headers = list[tuple[bytes, bytes]]  # names in lower case
@@ -55,51 +61,51 @@ class Lane(Interface):
 
 
 class Exchange:
-    """One request on the lane, in place of uvicorn's RequestResponseCycle: what uvicorn's protocol asks of that.
+    """Stands where uvicorn has its RequestResponseCycle while a request is on the lane: what uvicorn asks of that.
 
-    A connection has one, used again and again: uvicorn begins no request before the one before it is answered.
+    A connection has one, used again and again. It knows nothing of its connection: a circle of the two would be left to
+    the garbage collector, which comes rarely here.
     """
 
     message_event = asyncio.Event()  # set when the connection is lost; nobody waits for it
     more_body = False
 
-    def __init__(self, protocol: Protocol) -> None:
-        self._protocol = protocol
+    def __init__(self) -> None:
         self.response_complete = True
         self.disconnected = False
-        self.keep_alive = True  # until the server shuts down
+        self.keep_alive = True
 
-    def reply(self, status: int, headers: Headers, body: bytes, close: bool = False) -> None:
-        """Write an answer, unless the client went away, and let the next request begin."""
-        protocol, transport = self._protocol, self._protocol.transport
-        close = close or not self.keep_alive
-        if not transport.is_closing():
-            lines = [STATUS_LINE[status]]
-            for name, value in (*protocol.server_state.default_headers, *headers):
-                lines += (name, b": ", value, b"\r\n")
-            lines += (b"connection: close\r\n\r\n" if close else b"\r\n", body)
-            transport.write(b"".join(lines))
-            if close:
-                transport.close()
-        self.response_complete = True
-        protocol.on_response_complete()
+
+class Flow(FlowControl):
+    """Reads on only where no request waits behind another: who sends many, and reads no answer, is not listened to."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
 
 
 class Protocol(HttpToolsProtocol):
     """One connection. Its limits cost nothing while heads come in one piece, as they nearly always do."""
 
     _in_head = False
+    _begun = False  # whether a head began in the packet that is parsed
     _head_bytes = 0
     _timer: asyncio.TimerHandle | None = None
-    _held: bytes | None = None  # the body of a request that the lane may take, as far as it is parsed
+    _held: list[bytes] | None = None  # the body of a request that the lane may take, as far as it is parsed
+    _offered = False  # an upgrade, by the request whose head has been parsed
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._lane: Lane | None = getattr(self.app, "lane", None)
-        self._exchange = Exchange(self)
+        self._exchange = Exchange()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = Flow(transport, self.pipeline)
         self._timer = self.loop.call_later(HEAD_PATIENCE_S, self._refuse, TOO_SLOW)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -107,31 +113,37 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        began_before = self._in_head
-        end = data.find(b"\r\n\r\n", 0, FIRST_BYTES)  # of the head, behind which a body is long to look through
-        if data.find(b"pgrade", 0, end if end > 0 else FIRST_BYTES) > 0 and (began_before or not self._in_body()):
-            data = _without_upgrade(data)
-        super().data_received(data)
+        self._begun = False
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except HttpParserCallbackError:  # a mistake of ours
+            log.exception("a request could not be handed on")
+            self._refuse(OUR_MISTAKE)
+        except HttpParserError:
+            self.send_400_response("")
         if self._held is not None and not self.transport.is_closing():  # there is more to come
             self._go_the_usual_way()
         if not self._in_head:
             return
-        self._head_bytes = self._head_bytes + len(data) if began_before else 0
+        self._head_bytes = 0 if self._begun else self._head_bytes + len(data)
         if self._head_bytes > MOST_HEAD_BYTES:
             self._refuse(TOO_LARGE)
         elif self._timer is None:
             self._timer = self.loop.call_later(HEAD_PATIENCE_S, self._refuse, TOO_SLOW)
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._in_head = self._begun = True
         self.url, self.headers, self.expect_100_continue = b"", [], False  # as super() does, but for the scope
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         if self._timer:
             self._disarm()
-        if self._may_take_the_lane():
-            self._held = b""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._offered = True
+        elif self._may_take_the_lane():
+            self._held = []
         else:
             self._begin_cycle()
 
@@ -139,14 +151,41 @@ class Protocol(HttpToolsProtocol):
         if self._held is None:
             super().on_body(body)
         else:
-            self._held = self._held + body if self._held else body
+            self._held.append(body)
 
     def on_message_complete(self) -> None:
+        if self._offered:
+            return
         if self._held is None:
             super().on_message_complete()
-        elif not self._takes_the_lane(self._held):
+        elif not self._takes_the_lane(b"".join(self._held)):
             self._go_the_usual_way()
             super().on_message_complete()
+
+    def reply(self, status: int, headers: Headers, body: bytes, close: bool = False) -> None:
+        """Write an answer of the lane, unless the client went away, and let the next request begin."""
+        exchange, transport = self._exchange, self.transport
+        close = close or not exchange.keep_alive
+        if not transport.is_closing():
+            lines = [STATUS_LINE[status]]
+            for name, value in (*self.server_state.default_headers, *headers):
+                lines += (name, b": ", value, b"\r\n")
+            lines += (b"connection: close\r\n\r\n" if close else b"\r\n", body)
+            transport.write(b"".join(lines))
+            if close:
+                transport.close()
+        exchange.response_complete = True
+        self.on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            self._refuse(NO_HTTP)
+        else:  # what came before is answered, and then there is nothing more to say
+            cycle.keep_alive = False
+            self.flow.pause_reading()
+
+    # -- the lane ---------------------------------------------------------------------------------------------------
 
     def _may_take_the_lane(self) -> bool:
         lane, parser = self._lane, self.parser
@@ -164,7 +203,7 @@ class Protocol(HttpToolsProtocol):
         exchange, before = self._exchange, self.cycle
         exchange.response_complete = False
         self.cycle = exchange  # type: ignore[assignment]
-        if self._lane.take(self.headers, body, exchange.reply):  # type: ignore[union-attr]
+        if self._lane.take(self.headers, body, self.reply):  # type: ignore[union-attr]
             self._held = None
             return True
         exchange.response_complete = True
@@ -175,7 +214,7 @@ class Protocol(HttpToolsProtocol):
         held, self._held = self._held, None
         self._begin_cycle()
         if held:
-            super().on_body(held)
+            super().on_body(b"".join(held))
 
     def _begin_cycle(self) -> None:
         """What super() does at the begin of a request and at the end of its head, for those that need it."""
@@ -185,21 +224,43 @@ class Protocol(HttpToolsProtocol):
         self.headers.extend(headers)  # they are the scope's too
         super().on_headers_complete()
 
-    def _in_body(self) -> bool:
-        return self.cycle is not None and self.cycle.more_body
+    # -- limits and refusals ----------------------------------------------------------------------------------------
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Parse, and wherever the parser stops at an offer to upgrade, parse that head again without the offer."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except HttpParserUpgrade as stopped:
+                if not self._offered:
+                    return  # CONNECT: what comes behind it is no HTTP
+                self._offered = False
+                data = memoryview(data)[stopped.args[0] :]
+                head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self._version())]
+                head += [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+                self.parser = new_parser(self)
+                self.parser.feed_data(b"".join(head) + b"\r\n")
+
+    def _version(self) -> bytes:
+        return self.parser.get_http_version().encode()
 
     def _disarm(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(NO_HTTP)
-
     def _refuse(self, refusal: Refusal) -> None:
         if not self.transport.is_closing():
             self.transport.write(_answer(*refusal, path=getattr(self, "url", b"")))
             self.transport.close()
+
+
+def new_parser(protocol: HttpToolsProtocol) -> HttpRequestParser:
+    """A parser such as uvicorn makes for every connection."""
+    parser = HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 def _answer(status: int, detail: str, path: bytes) -> bytes:
@@ -214,8 +275,3 @@ def _answer(status: int, detail: str, path: bytes) -> bytes:
     body = orjson.dumps(document)
     head = f"HTTP/1.1 {status} {title}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
     return head.encode() + b"\r\n" + body
-
-
-def _without_upgrade(data: bytes) -> bytes:
-    head, end, body = data.partition(b"\r\n\r\n")
-    return UPGRADE.sub(b"", head) + end + body

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
+from collections.abc import Iterator, Sequence
+from io import BufferedReader
+from itertools import islice
+from weakref import WeakSet
 
 import pytest
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+from uvicorn.server import ServerState
 
-from service.protocol import MOST_HEAD_BYTES
+from service.protocol import MOST_HEAD_BYTES, Protocol
 from tests.service.models import digit
 from tests.service.server import Server
 
@@ -41,6 +51,125 @@ def test_a_request_that_offers_http_2_is_answered_in_http_1(server: Server, upgr
             while (line := stream.readline()) != b"\r\n":
                 size = int(line.split(b":")[1]) if line.lower().startswith(b"content-length:") else size
             assert b'"digit":' in stream.read(size)
+
+
+def request(body: bytes, *lines: bytes) -> bytes:
+    head = [b"POST /predict HTTP/1.1", b"Host: x", b"Content-Type: application/octet-stream", *lines]
+    return b"\r\n".join([*head, b"Content-Length: %d" % len(body), b"", body])
+
+
+def statuses(stream: BufferedReader) -> Iterator[int]:
+    """Of all answers that come, until the connection is closed."""
+    while line := stream.readline():
+        size = 0
+        while (header := stream.readline()) != b"\r\n":
+            size = int(header.split(b":")[1]) if header.lower().startswith(b"content-length:") else size
+        assert len(stream.read(size)) == size
+        yield int(line.split()[1])
+
+
+def sent(server: Server, packets: Sequence[bytes], answers: int) -> list[int]:
+    """The statuses of so many answers to these packets, each of which has arrived before the next is sent."""
+    with server.socket() as connection, connection.makefile("rb") as stream:
+        for packet in packets:
+            connection.sendall(packet)
+            assert server.client.get("/health/live").status_code == 200
+        return list(islice(statuses(stream), answers))
+
+
+ONE = request(digit(3).tobytes())
+OFFER = request(digit(3).tobytes(), b"Connection: Upgrade", b"Upgrade: h2c")
+WEBSOCKET = request(digit(3).tobytes(), b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13")
+OFFERS = {
+    "in capitals": [request(digit(3).tobytes(), b"CONNECTION: UPGRADE", b"UPGRADE: H2C"), ONE],
+    "twice": [request(digit(3).tobytes(), b"Connection: upgrade", b"Upgrade: h2c", b"Upgrade: websocket"), ONE],
+    "a websocket": [WEBSOCKET, ONE],
+    "between others, in one packet": [ONE + OFFER + ONE],
+    "many, in one packet": [OFFER * 60],
+    "cut within the name": [WEBSOCKET[: WEBSOCKET.index(b"rade: w")], WEBSOCKET[WEBSOCKET.index(b"rade: w") :], ONE],
+    "cut before the name": [WEBSOCKET[: WEBSOCKET.index(b"Upgrade: w")], WEBSOCKET[WEBSOCKET.index(b"Upgrade: w") :]],
+    "cut within the body": [OFFER[:-300], OFFER[-300:] + OFFER[:-784], OFFER[-784:]],
+}
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_an_offer_to_upgrade_is_ignored_wherever_it_stands(server: Server, name: str) -> None:
+    packets = OFFERS[name]
+    count = b"".join(packets).count(b"POST ")
+    assert sent(server, packets, count) == [200] * count
+
+
+def test_heads_are_weighed_one_by_one(server: Server) -> None:
+    """However many requests come in one packet, and wherever it ends."""
+    packets = [ONE + ONE[:50], *[ONE[50:] + ONE * 90 + ONE[:50]] * 3, ONE[50:]]
+    assert sent(server, packets, 275) == [200] * 275
+
+
+@pytest.mark.parametrize("path", [b"/predict", b"/predict?"])
+def test_what_came_before_a_malformed_request_is_answered(server: Server, path: bytes) -> None:
+    with server.socket() as connection, connection.makefile("rb") as stream:
+        connection.sendall(ONE.replace(b"/predict", path) * 3 + b"GARBAGE \0\r\n\r\n" + ONE)
+        assert list(statuses(stream)) == [200] * 3
+
+
+def test_who_reads_no_answers_is_not_listened_to(server: Server) -> None:
+    """And loses nothing, once he reads."""
+    data, most = ONE * 200, 200_000_000
+    with server.socket(receive_buffer=4096) as connection, connection.makefile("rb") as stream:
+        connection.settimeout(2)
+        count, part = 0, data
+        while count < most:
+            try:
+                taken = connection.send(part)
+            except TimeoutError:
+                break
+            count, part = count + taken, part[taken:] or data
+        assert count < 30_000_000
+        assert server.client.get("/health/live").status_code == 200
+        connection.settimeout(30)
+        whole = count // len(ONE)
+        assert list(islice(statuses(stream), whole)) == [200] * whole
+
+
+def test_a_connection_that_is_over_is_freed_at_once(app: FastAPI) -> None:
+    """Without the garbage collector, which comes rarely: else the bodies of thousands of connections would pile up."""
+    protocols: WeakSet[Protocol] = WeakSet()
+    config = uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None)
+    config.load()
+    state = ServerState()
+
+    def connected() -> Protocol:
+        protocol = Protocol(config, state, {})
+        protocols.add(protocol)
+        return protocol
+
+    async def talk(port: int, data: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(data)
+        line = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+        return line
+
+    async def steps() -> None:
+        listener = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0)
+        port = listener.sockets[0].getsockname()[1]
+        for data in (ONE, OFFER, ONE.replace(b"/predict", b"/predict?"), ONE.replace(b"/predict", b"/nothing")):
+            for _ in range(5):
+                assert b"HTTP/1.1" in await talk(port, data)
+        assert len(state.connections) <= 1
+        await asyncio.sleep(0.1)
+        assert not state.connections
+        assert not state.tasks
+        assert len(protocols) <= 1  # the socket module of asyncio may still hold the last
+        listener.close()
+
+    gc.collect()
+    gc.disable()
+    try:
+        uvloop.run(asyncio.wait_for(steps(), 60))
+    finally:
+        gc.enable()
 
 
 def answer(server: Server, *packets: bytes) -> tuple[bytes, dict[str, str], bytes]:
