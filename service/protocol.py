@@ -92,8 +92,8 @@ class Protocol(HttpToolsProtocol):
     """One connection. Its limits cost nothing while heads come in one piece, as they nearly always do."""
 
     _in_head = False
-    _begun = False  # whether a head began in the packet that is parsed
-    _head_bytes = 0
+    _progress = False  # whether a head began, or a body went on, in the packet that is parsed
+    _bare_bytes = 0  # since then: of a head, of chunks' sizes and extensions, of trailers
     _timer: asyncio.TimerHandle | None = None
     _held: list[bytes] | None = None  # the body of a request that the lane may take, as far as it is parsed
     _offered = False  # an upgrade, by the request whose head has been parsed
@@ -113,7 +113,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._begun = False
+        self._progress = False
         self._unset_keepalive_if_required()
         try:
             self._feed(data)
@@ -124,16 +124,14 @@ class Protocol(HttpToolsProtocol):
             self.send_400_response("")
         if self._held is not None and not self.transport.is_closing():  # there is more to come
             self._go_the_usual_way()
-        if not self._in_head:
-            return
-        self._head_bytes = 0 if self._begun else self._head_bytes + len(data)
-        if self._head_bytes > MOST_HEAD_BYTES:
+        self._bare_bytes = 0 if self._progress else self._bare_bytes + len(data)
+        if self._bare_bytes > MOST_HEAD_BYTES:
             self._refuse(TOO_LARGE)
-        elif self._timer is None:
+        elif self._in_head and self._timer is None:
             self._timer = self.loop.call_later(HEAD_PATIENCE_S, self._refuse, TOO_SLOW)
 
     def on_message_begin(self) -> None:
-        self._in_head = self._begun = True
+        self._in_head = self._progress = True
         self.url, self.headers, self.expect_100_continue = b"", [], False  # as super() does, but for the scope
 
     def on_headers_complete(self) -> None:
@@ -148,6 +146,7 @@ class Protocol(HttpToolsProtocol):
             self._begin_cycle()
 
     def on_body(self, body: bytes) -> None:
+        self._progress = True
         if self._held is None:
             super().on_body(body)
         else:
