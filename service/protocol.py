@@ -106,7 +106,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = Flow(transport, self.pipeline)
-        self._timer = self.loop.call_later(HEAD_PATIENCE_S, self._refuse, TOO_SLOW)
+        self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -128,7 +128,7 @@ class Protocol(HttpToolsProtocol):
         if self._bare_bytes > MOST_HEAD_BYTES:
             self._refuse(TOO_LARGE)
         elif self._in_head and self._timer is None:
-            self._timer = self.loop.call_later(HEAD_PATIENCE_S, self._refuse, TOO_SLOW)
+            self._arm()
 
     def on_message_begin(self) -> None:
         self._in_head = self._progress = True
@@ -177,12 +177,11 @@ class Protocol(HttpToolsProtocol):
         self.on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete or cycle.more_body:
-            self._refuse(NO_HTTP)
-        else:  # what came before is answered, and then there is nothing more to say
-            cycle.keep_alive = False
+        if self._answering() and not self.cycle.more_body:  # then there is nothing more to say
+            self.cycle.keep_alive = False
             self.flow.pause_reading()
+        else:
+            self._refuse(NO_HTTP)
 
     # -- the lane ---------------------------------------------------------------------------------------------------
 
@@ -194,7 +193,7 @@ class Protocol(HttpToolsProtocol):
             and parser.get_method() == lane.method
             and parser.get_http_version() == "1.1"
             and parser.should_keep_alive()
-            and (self.cycle is None or self.cycle.response_complete)
+            and not self._answering()
             and not self.flow.write_paused
         )
 
@@ -243,6 +242,19 @@ class Protocol(HttpToolsProtocol):
 
     def _version(self) -> bytes:
         return self.parser.get_http_version().encode()
+
+    def _answering(self) -> bool:
+        """Whether a request before the one that is parsed, or this one, still waits for its answer."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _arm(self) -> None:
+        self._timer = self.loop.call_later(HEAD_PATIENCE_S, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        if self._answering():  # the rest may wait unread, behind a request that takes long
+            self._arm()
+        else:
+            self._refuse(TOO_SLOW)
 
     def _disarm(self) -> None:
         if self._timer:
