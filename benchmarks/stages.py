@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import importlib
 import os
 import tempfile
 import time
@@ -149,11 +150,13 @@ async def measure(together: int) -> list[tuple[str, list[float]]]:
     app: Any = create_app(Settings(feedback_path=Path(folder) / "feedback.sqlite"))
     gc.freeze()
     rows: list[tuple[str, list[float]]] = [(name, []) for name in ROWS]
-    for encode in (json_body, png_body, raw_body):
-        data = request(*encode(digits(1)))
+    requests = [request(*encode(digits(1))) for encode in (json_body, png_body, raw_body)]
+    for data in requests:
         for (_, cells), (kind, asked, lane) in zip(rows, bare(app), strict=True):
             cells.append(await microseconds(kind, asked, lane, data, together))
-    return rows
+    importlib.import_module("benchmarks.unobserved")  # takes them out of this process, for good
+    without = [await microseconds(Protocol, app, app.lane, data, together) for data in requests]
+    return [*rows, ("all of it on the lane, without metrics and logs", without)]
 
 
 def request(body: bytes, headers: dict[str, str]) -> bytes:
