@@ -33,7 +33,7 @@ class Drain:
     Attributes:
         leaving: not ready; every answer closes its connection, so that clients come back elsewhere.
         refusing: new requests are refused.
-        inside: requests being answered; the door counts them.
+        inside: requests being answered; the door and the lane count them.
     """
 
     def __init__(self, drain_s: float = 0, grace_s: float = 30) -> None:

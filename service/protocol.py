@@ -235,13 +235,12 @@ class Protocol(HttpToolsProtocol):
                     return  # CONNECT: what comes behind it is no HTTP
                 self._offered = False
                 data = memoryview(data)[stopped.args[0] :]
-                head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self._version())]
+                head = [
+                    b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+                ]
                 head += [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
                 self.parser = new_parser(self)
                 self.parser.feed_data(b"".join(head) + b"\r\n")
-
-    def _version(self) -> bytes:
-        return self.parser.get_http_version().encode()
 
     def _answering(self) -> bool:
         """Whether a request before the one that is parsed, or this one, still waits for its answer."""

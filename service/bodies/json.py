@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from service.bodies.document import PIECE_BYTES, SPACE, Cut, loads
-from service.bodies.pixels import SIDE, SIZE, WHAT_A_DIGIT_IS, Pixels, check_count, rounded
+from service.bodies.pixels import ROW_LENGTHS, SIDE, SIZE, WHAT_A_DIGIT_IS, Pixels, check_count, rounded
 from service.bodies.plain import digits_of_list, digits_of_object
 from service.errors import InvalidValue
 
-ROW_LENGTHS, ROW_TYPES = [SIDE] * SIDE, {list}
+ROW_TYPES = {list}
 START = re.compile(rb'_\{_"instances"_:_\[(?=_\[)'.replace(b"_", SPACE))
 END = re.compile(rb"\]_\}_\Z".replace(b"_", SPACE))
 KINDS = {bool: "true or false", str: "text", type(None): "null", list: "a list, not a number: leave the last axis out"}

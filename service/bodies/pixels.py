@@ -12,6 +12,7 @@ from service.errors import InvalidValue, PayloadTooLarge
 Pixels = NDArray[np.uint8]
 
 SIDE, SIZE = 28, 784
+ROW_LENGTHS = [SIDE] * SIDE
 WHAT_A_DIGIT_IS = "a digit is 28 rows of 28 numbers, or 784 numbers, each 0-255 (bright ink on a dark ground)"
 
 

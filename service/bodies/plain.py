@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from service.bodies.pixels import SIDE, SIZE, Pixels
+from service.bodies.pixels import ROW_LENGTHS, SIDE, SIZE, Pixels
 
 PARSER: Any = None
 with suppress(ImportError):  # no wheel for this Python yet: the same answers come a little later
@@ -19,7 +19,6 @@ with suppress(ImportError):  # no wheel for this Python yet: the same answers co
 
     PARSER = Parser()
 
-ROWS = [SIDE] * SIDE
 KEY = "instances"
 
 
@@ -42,7 +41,7 @@ def _digits(text: bytes, key: str = "") -> Pixels | None:
         instances = document[key] if key else document
         count, brackets = len(instances), text.count(b"[")
         if brackets == 1 + count * (1 + SIDE):
-            shaped = all(list(map(len, digit)) == ROWS for digit in instances)
+            shaped = all(list(map(len, digit)) == ROW_LENGTHS for digit in instances)
         else:
             shaped = brackets == 1 + count and list(map(len, instances)) == [SIZE] * count
         if not shaped or not count:
