@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+
+if __name__ in ("__main__", "__mp_main__"):  # not where a test or another program imports this
+    gc.disable()  # until _calm_collector: to look through what imports make, again and again, is a sixth of the start
+
 import asyncio
 import errno
-import gc
 import logging
 import os
 import signal
@@ -105,6 +109,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         os.environ.update(_environment(settings))  # worker processes build their own application from it
         engine = Engine(settings, Meter())
         engine.start()
+        _calm_collector()
         _announce(engine, address, settings.workers)
         config = _config("service.__main__:worker", factory=True, workers=settings.workers)
         workers = Workers(config, [listener])
@@ -162,10 +167,13 @@ def _in_loop(app: FastAPI) -> FastAPI:
 
 
 def _calm_collector() -> None:
-    """Requests make short-lived lists by the thousand and hardly a cycle: collect rarely, and never what lives long."""
-    gc.collect()
+    """Requests make short-lived lists by the thousand and hardly a cycle: collect rarely, and never what lives long.
+
+    What was made until now stays: a hundredth of it is garbage, 0.2 MB, and to find that takes 50 ms.
+    """
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
+    gc.enable()
 
 
 def _config(app: object, **more: object) -> uvicorn.Config:
