@@ -33,7 +33,7 @@ from service.protocol import Headers, Protocol, Reply
 from service.settings import Settings
 
 REPEATS, TURNS = 40, 10
-CONSTANT: Headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ceiling.ANSWER))]
+CONSTANT = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(ceiling.ANSWER)
 
 
 class Transport(asyncio.Transport):
@@ -66,11 +66,11 @@ class Stage:
 
     def take(self, headers: Headers, body: bytes, reply: Reply) -> bool:
         if self._stage == 0:
-            reply(200, list(CONSTANT), ceiling.ANSWER, False)
+            reply(200, CONSTANT, ceiling.ANSWER, False)
             return True
         pixels = self._predict.at_once(dict(headers)[b"content-type"].decode(), body)
         if self._stage == 1:
-            reply(200, list(CONSTANT), ceiling.ANSWER, False)
+            reply(200, CONSTANT, ceiling.ANSWER, False)
         else:
             self._engine.alone().batcher.join(pixels, Answered(reply))
         return True
@@ -86,7 +86,7 @@ class Answered:
         return False
 
     def set_result(self, _: object) -> None:
-        self._reply(200, list(CONSTANT), ceiling.ANSWER, False)
+        self._reply(200, CONSTANT, ceiling.ANSWER, False)
 
     def set_exception(self, error: Exception) -> None:
         raise error

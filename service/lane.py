@@ -21,7 +21,7 @@ from service.problems import from_error, unforeseen
 from service.protocol import Headers, Reply
 from service.recent import Recent
 from service.request_ids import RequestIds
-from service.routes.predict import JSON, PLAIN, Predict, as_json
+from service.routes.predict import PLAIN, Predict, as_json
 
 log = logging.getLogger("service")
 
@@ -118,7 +118,7 @@ class Request:
         except Exception as error:  # noqa: BLE001 - it must not reach the batch, which has others to answer
             self._fail(error)
         else:
-            self._send(200, [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(body))], body)
+            self._send(200, b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body), body)
 
     def set_exception(self, error: BaseException) -> None:
         self.served.statistics.failed(self.served.key, self._since)
@@ -130,9 +130,9 @@ class Request:
         else:  # the caller gets an id to report, the log gets the trace
             log.error("request %s failed", self.id.decode(), exc_info=error)
             response = unforeseen(PATH)
-        self._send(response.status_code, response.raw_headers, bytes(response.body))
+        head = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
+        self._send(response.status_code, head, bytes(response.body))
 
-    def _send(self, status: int, headers: Headers, body: bytes) -> None:
-        headers.append((b"x-request-id", self.id))
-        self._reply(status, headers, body, self._lane.drain.leaving)
+    def _send(self, status: int, head: bytes, body: bytes) -> None:
+        self._reply(status, b"%bx-request-id: %b\r\n" % (head, self.id), body, self._lane.drain.leaving)
         self._lane.note(self, status)

@@ -39,7 +39,7 @@ OUR_MISTAKE = 500, "Something went wrong here, not in your request. Try again."
 
 Refusal = tuple[int, str]
 Headers = list[tuple[bytes, bytes]]  # names in lower case
-Reply = Callable[[int, Headers, bytes, bool], None]  # status, headers, body, whether to close the connection behind it
+Reply = Callable[[int, bytes, bytes, bool], None]  # status, lines of the head, body, whether to close behind it
 
 
 class Lane(Interface):
@@ -94,7 +94,9 @@ class Protocol(HttpToolsProtocol):
     _in_head = False
     _progress = False  # whether a head began, or a body went on, in the packet that is parsed
     _bare_bytes = 0  # since then: of a head, of chunks' sizes and extensions, of trailers
-    _timer: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None  # of a head that comes slowly
+    _idle_timer: asyncio.TimerHandle | None = None
+    _idle_since = 0.0
     _held: list[bytes] | None = None  # the body of a request that the lane may take, as far as it is parsed
     _offered = False  # an upgrade, by the request whose head has been parsed
 
@@ -110,11 +112,12 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        if self._idle_timer:
+            self._idle_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._progress = False
-        self._unset_keepalive_if_required()
         try:
             self._feed(data)
         except HttpParserCallbackError:  # a mistake of ours
@@ -161,15 +164,28 @@ class Protocol(HttpToolsProtocol):
             self._go_the_usual_way()
             super().on_message_complete()
 
-    def reply(self, status: int, headers: Headers, body: bytes, close: bool = False) -> None:
+    def on_response_complete(self) -> None:
+        """As super() has it, with one timer for all pauses between requests, where uvicorn sets one for each."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
+
+    def reply(self, status: int, head: bytes, body: bytes, close: bool = False) -> None:
         """Write an answer of the lane, unless the client went away, and let the next request begin."""
         exchange, transport = self._exchange, self.transport
         close = close or not exchange.keep_alive
         if not transport.is_closing():
             lines = [STATUS_LINE[status]]
-            for name, value in (*self.server_state.default_headers, *headers):
+            for name, value in self.server_state.default_headers:
                 lines += (name, b": ", value, b"\r\n")
-            lines += (b"connection: close\r\n\r\n" if close else b"\r\n", body)
+            lines += (head, b"connection: close\r\n\r\n" if close else b"\r\n", body)
             transport.write(b"".join(lines))
             if close:
                 transport.close()
@@ -254,6 +270,15 @@ class Protocol(HttpToolsProtocol):
             self._arm()
         else:
             self._refuse(TOO_SLOW)
+
+    def _close_if_idle(self) -> None:
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if self._in_head or self._answering():  # the pause is over; another one begins behind the answer
+            left = self.timeout_keep_alive
+        if left > 0:
+            self._idle_timer = self.loop.call_later(left, self._close_if_idle)
+        else:
+            self.timeout_keep_alive_handler()
 
     def _disarm(self) -> None:
         if self._timer:

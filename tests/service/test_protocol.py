@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import time
 from collections.abc import Iterator, Sequence
 from io import BufferedReader
 from itertools import islice
@@ -131,17 +132,26 @@ def test_who_reads_no_answers_is_not_listened_to(server: Server) -> None:
         assert list(islice(statuses(stream), whole)) == [200] * whole
 
 
-def test_a_connection_that_is_over_is_freed_at_once(app: FastAPI) -> None:
-    """Without the garbage collector, which comes rarely: else the bodies of thousands of connections would pile up."""
-    protocols: WeakSet[Protocol] = WeakSet()
-    config = uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None)
+async def listen(
+    app: FastAPI, state: ServerState, made: WeakSet[Protocol], quiet_s: int = 5
+) -> tuple[asyncio.Server, int]:
+    """Our protocol on a port of its own, in this process."""
+    config = uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None, timeout_keep_alive=quiet_s)
     config.load()
-    state = ServerState()
 
     def connected() -> Protocol:
         protocol = Protocol(config, state, {})
-        protocols.add(protocol)
+        made.add(protocol)
         return protocol
+
+    listener = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0)
+    return listener, listener.sockets[0].getsockname()[1]
+
+
+def test_a_connection_that_is_over_is_freed_at_once(app: FastAPI) -> None:
+    """Without the garbage collector, which comes rarely: else the bodies of thousands of connections would pile up."""
+    protocols: WeakSet[Protocol] = WeakSet()
+    state = ServerState()
 
     async def talk(port: int, data: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -153,8 +163,7 @@ def test_a_connection_that_is_over_is_freed_at_once(app: FastAPI) -> None:
 
     async def steps() -> tuple[int, int, int]:
         """Connections, tasks and protocols that are left."""
-        listener = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0)
-        port = listener.sockets[0].getsockname()[1]
+        listener, port = await listen(app, state, protocols)
         for data in (ONE, OFFER, ONE.replace(b"/predict", b"/predict?"), ONE.replace(b"/predict", b"/nothing")):
             for _ in range(5):
                 assert b"HTTP/1.1" in await talk(port, data)
@@ -170,6 +179,37 @@ def test_a_connection_that_is_over_is_freed_at_once(app: FastAPI) -> None:
         gc.enable()
     assert (connections, tasks) == (0, 0)
     assert left <= 1  # the loop may still hold the last
+
+
+def test_an_idle_connection_is_closed_and_a_used_one_is_not(app: FastAPI) -> None:
+    """After two seconds here: of quiet, not of age, and neither a slow body nor a slow head is quiet."""
+
+    async def status(reader: asyncio.StreamReader) -> int:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
+        return int(head.split()[1])
+
+    async def steps() -> None:
+        listener, port = await listen(app, ServerState(), WeakSet(), quiet_s=2)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for data in (ONE, ONE.replace(b"/predict", b"/predict?"), ONE, ONE, OFFER, ONE):
+            writer.write(data)
+            assert await status(reader) == 200
+            await asyncio.sleep(0.5)
+        for cut in (30, len(ONE) - 30):
+            writer.write(ONE[:cut])
+            await asyncio.sleep(2.5)
+            writer.write(ONE[cut:])
+            assert await status(reader) == 200
+        writer.write(ONE * 50)
+        assert [await status(reader) for _ in range(50)] == [200] * 50
+        began = time.monotonic()
+        assert await asyncio.wait_for(reader.read(), 30) == b""
+        assert time.monotonic() - began > 1.5
+        writer.close()
+        listener.close()
+
+    uvloop.run(asyncio.wait_for(steps(), 90))
 
 
 def answer(server: Server, *packets: bytes) -> tuple[bytes, dict[str, str], bytes]:
