@@ -1,11 +1,11 @@
-"""The profile `scale`: three replicas behind a balancer, of which one is killed and all are replaced, under load."""
+"""The profile `scale`: three replicas behind a balancer, each of which is killed, and then replaced, under load."""
 
 from __future__ import annotations
 
 import subprocess
 
 from tests.compose.engine import COMPOSE, Project, healthy, inspect, logs, run, until
-from tests.compose.stream import stream
+from tests.compose.stream import Stream, stream
 
 
 def test_replicas_die_and_are_replaced_and_nobody_notices(project: Project, haproxy_image: str) -> None:
@@ -14,12 +14,8 @@ def test_replicas_die_and_are_replaced_and_nobody_notices(project: Project, hapr
     assert len(first) == 3
     with stream(project.port("BALANCER_"), clients=6) as asking:
         until(lambda: asking.answers > 100)
-        killed = sorted(first)[0]
-        subprocess.run(["kill", "-9", str(inspect(killed)["State"]["Pid"])], check=True)
-        before = asking.answers
-        until(lambda: inspect(killed)["RestartCount"] == 1)
-        until(lambda: healthy(killed) and asking.answers > before + 200)
-        print(f"killed one at {before} answers")
+        for replica in sorted(first):
+            kill(replica, asking)
 
         before = asking.answers
         run("deploy/scale/replace", cwd=project.folder, COMPOSE=" ".join(COMPOSE), timeout_s=600)
@@ -30,6 +26,15 @@ def test_replicas_die_and_are_replaced_and_nobody_notices(project: Project, hapr
         before = asking.answers
         until(lambda: asking.answers > before + 100)
     asking.check()
+
+
+def kill(replica: str, asking: Stream) -> None:
+    """Without a warning, with requests in flight; back once it is ready again."""
+    subprocess.run(["kill", "-9", str(inspect(replica)["State"]["Pid"])], check=True)
+    before = asking.answers
+    until(lambda: inspect(replica)["RestartCount"] == 1)
+    until(lambda: healthy(replica) and asking.answers > before + 200)
+    print(f"killed one at {before} answers")
 
 
 def test_the_balancer_says_so_where_no_replica_is_left(project: Project, haproxy_image: str) -> None:

@@ -171,3 +171,11 @@ def test_the_balancer_asks_who_is_there() -> None:
     assert "server-template replica 10 replica:8000 " in configuration
     assert "bind :8080" in configuration
     assert "uri /health/ready" in configuration
+
+
+@pytest.mark.parametrize("path", ["deploy/scale/haproxy.cfg", "tests/compose/swarm.cfg"])
+def test_the_balancer_keeps_whole_requests_so_that_it_can_send_them_again(path: str) -> None:
+    """Without the first, a request whose body is a packet of its own is lost with the replica that had its head."""
+    configuration = (ROOT / path).read_text()
+    assert "    option http-buffer-request\n" in configuration
+    assert "retry-on conn-failure empty-response" in configuration
