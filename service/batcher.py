@@ -1,7 +1,8 @@
 """Many callers, one run: requests that wait in the same turn of the event loop share a batch. It knows no digits.
 
-A lone request runs at once, in place: no timer, no thread. Arrays of more than `inline_rows` rows go to one thread of
-low priority and run in pieces, so that small requests pass them. Everything here happens on the event loop but `run`.
+A lone request runs at once, in place: no timer, no thread. A full batch does not even wait for the end of the turn.
+Arrays of more than `inline_rows` rows go to one thread of low priority and run in pieces, so that small requests pass
+them. Everything here happens on the event loop but `run`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import pairwise
 from time import perf_counter_ns
 from typing import Protocol
 
@@ -80,6 +80,7 @@ class Batcher:
         self._piece_rows = piece_rows
         self._ran = ran or (lambda _: None)
         self._waiting: list[Waiting] = []
+        self._waiting_rows = 0  # at most inline_rows
         self._aside: ThreadPoolExecutor | None = None
 
     async def submit(self, rows: Array) -> Array:
@@ -105,11 +106,14 @@ class Batcher:
         Raises:
             Unavailable: the queue is full; the ticket hears nothing.
         """
+        if self._waiting_rows + len(rows) > self.inline_rows:
+            self._flush()  # a full batch waits for nothing, and its rows are still in the cache
         self._queue.enter(len(rows))
         if not self._waiting:
             # after every request that this turn of the loop has woken
             asyncio.get_running_loop().call_soon(self._flush)
         self._waiting.append((rows, ticket, perf_counter_ns()))
+        self._waiting_rows += len(rows)
 
     def close(self) -> None:
         """Let go of the thread, once what runs in it has ended. Whoever still submits gets another one."""
@@ -121,20 +125,10 @@ class Batcher:
 
     def _flush(self) -> None:
         entered, self._waiting = self._waiting, []
-        self._queue.leave(sum(len(one[0]) for one in entered))
-        waiting = [one for one in entered if not one[1].done()]  # the others went away
-        for start, end in pairwise(self._cuts([len(one[0]) for one in waiting])):
-            self._answer(waiting[start:end])
-
-    def _cuts(self, sizes: Sequence[int]) -> list[int]:
-        """Where to cut a queue into batches of at most inline_rows rows."""
-        cuts, rows = [0], 0
-        for index, size in enumerate(sizes):
-            if rows and rows + size > self.inline_rows:
-                cuts.append(index)
-                rows = 0
-            rows += size
-        return [*cuts, len(sizes)] if sizes else []
+        rows, self._waiting_rows = self._waiting_rows, 0
+        self._queue.leave(rows)
+        if waiting := [one for one in entered if not one[1].done()]:  # the others went away
+            self._answer(waiting)
 
     def _answer(self, batch: list[Waiting]) -> None:
         began = perf_counter_ns()

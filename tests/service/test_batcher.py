@@ -101,6 +101,22 @@ def test_a_lone_request_runs_in_the_next_turn_and_in_place() -> None:
     assert run.runs == [(2, threading.main_thread().name)]
 
 
+def test_a_full_batch_waits_for_nothing() -> None:
+    """It runs before the row that no longer fits is taken in, in the same turn, and frees its place in the queue."""
+    doubler, queue, run = batcher(inline_rows=4, max_rows=4)
+
+    async def steps() -> None:
+        futures = [asyncio.get_running_loop().create_future() for _ in range(6)]
+        for future, size in zip(futures, (1, 2, 1, 3, 2, 1), strict=True):
+            doubler.join(numbered(0, size), future)
+        assert [future.done() for future in futures] == [True, True, True, True, False, False]
+        assert (queue.rows, [rows for rows, _ in run.runs]) == (3, [4, 3])
+        assert [len(await future) for future in futures] == [1, 2, 1, 3, 2, 1]
+
+    run_(steps())
+    assert (queue.rows, [rows for rows, _ in run.runs]) == (0, [4, 3, 3])
+
+
 def test_a_big_array_runs_aside_in_pieces_and_small_ones_pass_it() -> None:
     passed = threading.Event()
 
