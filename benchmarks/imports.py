@@ -33,7 +33,8 @@ STEPS = {
     ),
 }
 PROGRAM = """
-import json, os, sys, time
+import gc, json, os, sys, time
+gc.disable()  # as the service does while it starts
 steps = json.loads(sys.argv[1])
 page = os.sysconf("SC_PAGE_SIZE")
 def memory():
