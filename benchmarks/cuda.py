@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.digits import digits
+from service.engine.model import OUTPUT, TOLERANCE, Model
 from service.errors import ProviderUnavailable
-from service.model import OUTPUT, TOLERANCE, Model
-from service.registry import Repository
+from service.repository.repository import Repository
 
 BATCHES = (1, 16, 64, 256, 1024, 4096)
 Run = Callable[[Any], Any]

@@ -25,8 +25,8 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from service.model import Model
-from service.registry import Repository
+from service.engine.model import Model
+from service.repository.repository import Repository
 from training import idx
 
 CALIBRATION_DIGITS = 1000

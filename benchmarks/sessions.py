@@ -24,7 +24,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime as ort
 
-from service.registry import Repository
+from service.repository.repository import Repository
 
 Change = Callable[[ort.SessionOptions], Any]
 LEVELS = ort.GraphOptimizationLevel

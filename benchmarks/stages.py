@@ -3,7 +3,7 @@
     python -m benchmarks.stages [--together 32]      (in .venv)
 
 Feeds requests to uvicorn's protocol in this process, as a socket would, and throws the answers away: no kernel is in
-these numbers. So many connections ask in one turn of the event loop. Each row of the lane adds a stage to the one
+these numbers. So many connections ask in one turn of the event loop. Each row of the fast path adds a stage to the one
 before. Best of many repetitions, on one core.
 """
 
@@ -29,7 +29,7 @@ from benchmarks import ceiling
 from benchmarks.digits import digits
 from benchmarks.forms import json_body, png_body, raw_body
 from service.app import create_app
-from service.protocol import Headers, Protocol, Reply
+from service.server.protocol import Headers, Protocol, Reply
 from service.settings import Settings
 
 REPEATS, TURNS = 40, 10
@@ -57,12 +57,12 @@ class Transport(asyncio.Transport):
 
 
 class Stage:
-    """The lane as far as one stage, and then a constant answer."""
+    """The fast path as far as one stage, and then a constant answer."""
 
     method, url = b"POST", b"/predict"
 
     def __init__(self, app: Any, stage: int) -> None:
-        self._predict, self._engine, self._stage = app.lane._predict, app.state.engine, stage
+        self._predict, self._engine, self._stage = app.fast_path._predict, app.state.engine, stage
 
     def take(self, headers: Headers, body: bytes, reply: Reply) -> bool:
         if self._stage == 0:
@@ -72,7 +72,7 @@ class Stage:
         if self._stage == 1:
             reply(200, CONSTANT, ceiling.ANSWER, False)
         else:
-            self._engine.alone().batcher.join(pixels, Answered(reply))
+            self._engine.sole_version().batcher.join(pixels, Answered(reply))
         return True
 
 
@@ -93,20 +93,20 @@ class Answered:
 
 
 def bare(app: Any) -> list[tuple[type, Any, Any]]:
-    """What is measured, row by row: the protocol, the application, the lane."""
+    """What is measured, row by row: the protocol, the application, the fast path."""
     return [
         (HttpToolsProtocol, ceiling.app, None),
         (Protocol, app, Stage(app, 0)),
         (Protocol, app, Stage(app, 1)),
         (Protocol, app, Stage(app, 2)),
-        (Protocol, app, app.lane),
+        (Protocol, app, app.fast_path),
         (Protocol, app, None),
     ]
 
 
 ROWS = [
     "uvicorn and ASGI, a constant answer: the ceiling",
-    "the lane, a constant answer",
+    "the fast path, a constant answer",
     "+ body to pixels, checked",
     "+ batch, model, its counts",
     "+ the answer as JSON, remembered and counted: all of it",
@@ -114,7 +114,7 @@ ROWS = [
 ]
 
 
-async def microseconds(kind: type, app: Any, lane: Any, data: bytes, together: int) -> float:
+async def microseconds(kind: type, app: Any, fast_path: Any, data: bytes, together: int) -> float:
     """For one request, at best."""
     config = uvicorn.Config(
         app, http=kind, lifespan="off", log_config=None, access_log=False, proxy_headers=False, timeout_keep_alive=75
@@ -125,7 +125,7 @@ async def microseconds(kind: type, app: Any, lane: Any, data: bytes, together: i
     connections: list[tuple[Callable[[bytes], None], Transport]] = []
     for _ in range(together):
         protocol, transport = kind(config, state, {}), Transport()
-        protocol._lane = lane
+        protocol._fast_path = fast_path
         protocol.connection_made(transport)
         connections.append((protocol.data_received, transport))
     best, asked = float("inf"), 0
@@ -155,8 +155,8 @@ async def measure(together: int) -> list[tuple[str, list[float]]]:
         for (_, cells), (kind, asked, lane) in zip(rows, bare(app), strict=True):
             cells.append(await microseconds(kind, asked, lane, data, together))
     importlib.import_module("benchmarks.unobserved")  # takes them out of this process, for good
-    without = [await microseconds(Protocol, app, app.lane, data, together) for data in requests]
-    return [*rows, ("all of it on the lane, without metrics and logs", without)]
+    without = [await microseconds(Protocol, app, app.fast_path, data, together) for data in requests]
+    return [*rows, ("all of it on the fast path, without metrics and logs", without)]
 
 
 def request(body: bytes, headers: dict[str, str]) -> bytes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from service.__main__ import main
-from service.logs import AccessLog
-from service.metrics import Meter
-from service.statistics import Statistics
+from service.telemetry.logs import AccessLog
+from service.telemetry.metrics import Meter
+from service.telemetry.statistics import Statistics
 
 
 def nothing(*_: Any) -> None:

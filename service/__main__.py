@@ -27,17 +27,17 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr, ValidationError
 
-from service import logs
 from service.app import create_app
-from service.container import Container
-from service.drain import CUT_SHORT
-from service.engine import Engine
+from service.engine.engine import Engine
 from service.errors import DigitsError, ModelBroken, NoSuchModel
-from service.grpc import reserved
-from service.metrics import Meter
-from service.protocol import Protocol
+from service.openinference.grpc import reserved
+from service.server.drain import CUT_SHORT
+from service.server.protocol import Protocol
+from service.server.resources import Container
+from service.server.workers import Workers
 from service.settings import Settings
-from service.workers import Workers
+from service.telemetry import logs
+from service.telemetry.metrics import Meter
 
 log = logging.getLogger("service")
 

@@ -13,22 +13,24 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from service import __version__
-from service.board import Board
-from service.drain import Drain
-from service.engine import Engine
+from service.api import admin, feedback, health, metrics, models, pages, predict
+from service.api.fast_path import FastPath
+from service.engine.engine import Engine
+from service.engine.watcher import Watcher
 from service.errors import DigitsError
-from service.feedback import FeedbackStore
-from service.grpc import server_for
-from service.lane import Lane
-from service.logs import AccessLog
-from service.metrics import Meter
-from service.middleware import Direct, Door
-from service.problems import on_digits_error, on_http_error, on_unforeseen, on_validation_error
-from service.recent import Recent
-from service.request_ids import RequestIds
-from service.routes import admin, feedback, health, metrics, models, pages, predict, v1, v2
+from service.feedback.recent import RecentPredictions
+from service.feedback.store import FeedbackStore
+from service.http.middleware import Direct, RequestMiddleware
+from service.openinference import http as v2
+from service.openinference.grpc import server_for
+from service.problems import on_digits_error, on_http_error, on_internal_error, on_validation_error
+from service.server.drain import Drain
 from service.settings import Settings
-from service.watcher import Watcher
+from service.telemetry.logs import AccessLog
+from service.telemetry.metrics import Meter
+from service.telemetry.request_ids import RequestIds
+from service.telemetry.scoreboard import Scoreboard
+from service.tfserving import routes as v1
 
 DESCRIPTION = """Handwritten digits in, digits out: the lecture's convolutional network, served from ONNX.
 
@@ -50,14 +52,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ids = RequestIds()
     engine = Engine(settings, meter)
     engine.start()
-    board = Board(settings.run_dir, lambda: engine.note() | {"numbers": meter.snapshot()})
-    for name in board.unloaded():  # a worker that takes a dead one's place
+    scoreboard = Scoreboard(settings.run_dir, lambda: engine.state() | {"numbers": meter.snapshot()})
+    for name in scoreboard.unloaded():  # a worker that takes a dead one's place
         engine.unload(name)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        board.pin()
-        chores = [asyncio.create_task(_every(0.5, access.write)), asyncio.create_task(_every(1, board.pin))]
+        scoreboard.publish()
+        chores = [asyncio.create_task(_every(0.5, access.write)), asyncio.create_task(_every(1, scoreboard.publish))]
         chores.append(asyncio.create_task(watcher.run()))
         if grpc:
             await grpc.start()
@@ -67,12 +69,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         for chore in chores:
             chore.cancel()
         access.write()
-        board.pin()
+        scoreboard.publish()
         engine.close()
         feedback_store.close()
 
-    recent = Recent(settings.recent_rows, settings.run_dir)
-    watcher = Watcher(engine, board)
+    recent = RecentPredictions(settings.recent_rows, settings.run_dir)
+    watcher = Watcher(engine, scoreboard)
     feedback_store = FeedbackStore(settings.feedback_path, settings.max_feedback_rows)
     handler = predict.Predict(engine, settings, recent)
     serving = v1.TensorFlowServing(engine, settings, recent)
@@ -81,9 +83,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ("POST", f"/v1/models/{settings.model}:predict"): serving.direct(settings.model),
     }
     infer = v2.Infer(engine, settings, recent)
-    grpc = server_for(settings, engine, infer, watcher, board, drain, meter, access)
+    grpc = server_for(settings, engine, infer, watcher, scoreboard, drain, meter, access)
     app = Service(
-        lambda inner: Door(inner, direct, meter, access, drain, ids, [(v2.PATTERN, v2.ROUTE, infer)]),
+        lambda inner: RequestMiddleware(inner, direct, meter, access, drain, ids, [(v2.PATTERN, v2.ROUTE, infer)]),
         title="Digit Recognizer",
         version=__version__,
         description=DESCRIPTION,
@@ -94,8 +96,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # to an address made from the Host header, which may be another's
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.lane = Lane(engine, handler, recent, meter, access, drain, ids)
-    app.state.settings, app.state.engine, app.state.board = settings, engine, board
+    app.fast_path = FastPath(engine, handler, recent, meter, access, drain, ids)
+    app.state.settings, app.state.engine, app.state.scoreboard = settings, engine, scoreboard
     app.state.recent, app.state.watcher, app.state.feedback = recent, watcher, feedback_store
     app.state.drain = drain
     app.include_router(predict.router(handler))
@@ -112,18 +114,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(DigitsError, on_digits_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
-    app.add_exception_handler(Exception, on_unforeseen)
+    app.add_exception_handler(Exception, on_internal_error)
     return app
 
 
 class Service(FastAPI):
-    """FastAPI behind our Door, which stands before all of FastAPI's own middleware: they cost more than the model.
+    """FastAPI behind RequestMiddleware instead of its own middleware, which costs more than the model.
 
     Attributes:
-        lane: what our protocol asks before ASGI; other servers know nothing of it, and do without.
+        fast_path: what our protocol asks before ASGI; other servers know nothing of it, and do without.
     """
 
-    lane: Lane
+    fast_path: FastPath
 
     def __init__(self, door: Callable[[ASGIApp], ASGIApp], **arguments: Any) -> None:
         self._door = door

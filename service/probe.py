@@ -8,13 +8,13 @@ import os
 import socket
 import sys
 
-PATIENCE_S = 2.5
+TIMEOUT_S = 2.5
 
 
 def ready(host: str, port: int) -> bool:
     """Does GET /health/ready answer 200?"""
     try:
-        with socket.create_connection((host, port), PATIENCE_S) as connection:
+        with socket.create_connection((host, port), TIMEOUT_S) as connection:
             connection.sendall(b"GET /health/ready HTTP/1.0\r\n\r\n")
             return connection.recv(64).split()[1:2] == [b"200"]
     except OSError:

@@ -21,7 +21,7 @@ MEDIA_TYPE = "application/problem+json"
 PROTOCOLS = re.compile(r"/v[12](/|$)")
 
 
-def refusal(path: str, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
+def error_response(path: str, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
     """The error document that callers of this path expect."""
     if not PROTOCOLS.match(path):
         return problem(status, detail, headers, **more)
@@ -38,16 +38,18 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None, **m
 def from_error(error: DigitsError, path: str) -> Response:
     """The document of one of our own refusals; `field` says where, if somewhere."""
     where = {"field": error.field} if isinstance(error, InvalidValue) and error.field else {}
-    return refusal(path, error.status, str(error), error.headers, **where)
+    return error_response(path, error.status, str(error), error.headers, **where)
 
 
-def unforeseen(path: str) -> Response:
+def internal_error(path: str) -> Response:
     """What nobody foresaw: nothing of this machine, and an id to report."""
-    return refusal(path, 500, "Something went wrong here, not in your request. Try again, and report the x-request-id.")
+    return error_response(
+        path, 500, "Something went wrong here, not in your request. Try again, and report the x-request-id."
+    )
 
 
-async def on_unforeseen(request: Request, _: Exception) -> Response:
-    return unforeseen(request.url.path)
+async def on_internal_error(request: Request, _: Exception) -> Response:
+    return internal_error(request.url.path)
 
 
 async def on_digits_error(request: Request, error: Exception) -> Response:
@@ -63,7 +65,9 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         405: f"{request.method[:20]} is not allowed here; use {(error.headers or {}).get('Allow', 'another method')}.",
     }
     headers = dict(error.headers or {})
-    return refusal(request.url.path, error.status_code, details.get(error.status_code, str(error.detail)), headers)
+    return error_response(
+        request.url.path, error.status_code, details.get(error.status_code, str(error.detail)), headers
+    )
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:
@@ -72,6 +76,6 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
     path, first = request.url.path, error.errors()[0]
     if first["type"] == "json_invalid":
         said = first.get("ctx", {}).get("error", "it cannot be parsed")
-        return refusal(path, 400, f"The body is not JSON: {said}.")
+        return error_response(path, 400, f"The body is not JSON: {said}.")
     field = ".".join(str(part) for part in first["loc"])
-    return refusal(path, 422, f"{field}: {first['msg']}.", field=field)
+    return error_response(path, 422, f"{field}: {first['msg']}.", field=field)

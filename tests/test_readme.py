@@ -15,8 +15,8 @@ import pytest
 
 from service.app import create_app
 from service.settings import Settings
-from tests.service.grpc_client import grpc_port
-from tests.service.server import Server
+from tests.support.grpc_client import grpc_port
+from tests.support.server import Server
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.registry import Repository
+from service.repository.repository import Repository
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

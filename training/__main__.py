@@ -100,7 +100,7 @@ def export(
 ) -> None:
     """Turn a run into an ONNX file, compare it with Keras, publish it as the next version. Promotes nothing."""
     load_tensorflow()
-    from service.registry import Repository
+    from service.repository.repository import Repository
     from training import export as exporting
     from training.runs import Run
 
@@ -121,7 +121,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure a version: accuracy, log loss, calibration, each digit, confusion matrix, worst mistakes."""
-    from service.registry import Repository
+    from service.repository.repository import Repository
     from training import evaluate as evaluating
 
     repository = Repository(models)
@@ -139,8 +139,8 @@ def submit(
     version: options.Version = None,
 ) -> None:
     """Write Kaggle's submission file (ImageId,Label) for the digits of test.csv."""
-    from service.model import Model
-    from service.registry import Repository
+    from service.engine.model import Model
+    from service.repository.repository import Repository
     from training import submit as submitting
 
     repository = Repository(models)

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from service.model import Model
+from service.engine.model import Model
 from training import summary
 from training.architectures import Architecture
 from training.config import TrainConfig

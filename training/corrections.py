@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.feedback import FeedbackStore
+from service.feedback.store import FeedbackStore
 from training.digits import Digits
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from service.model import Model
-from service.registry import Repository
+from service.engine.model import Model
+from service.repository.repository import Repository
 from training import architectures, card, data, graph, learned, parity
 from training.architectures import Architecture
 from training.digit_accuracy import digit_accuracy

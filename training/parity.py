@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.model import Model
 from service.errors import ModelBroken
-from service.model import Model
 from training.batches import normalise
 from training.errors import ExportError
 from training.heads import Head

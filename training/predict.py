@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from service.model import Model
+from service.engine.model import Model
 
 BATCH = 500
 

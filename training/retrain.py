@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from service.engine.model import Model
 from service.errors import ModelBroken, NoSuchModel
-from service.model import Model
-from service.registry import Repository
+from service.repository.repository import Repository
 from training import evaluate, learned
 from training.comparison import Allowance, Comparison, compare
 from training.config import TrainConfig

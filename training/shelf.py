@@ -21,7 +21,7 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
     def list_versions(models: options.Models = models_folder, name: options.Name = model_name) -> None:
         """List the published versions; the served one is marked."""
         from service.errors import NoSuchModel
-        from service.registry import Repository
+        from service.repository.repository import Repository
 
         repository = Repository(models)
         versions = repository.versions(name)
@@ -31,7 +31,7 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
             served = repository.current(name)
         except NoSuchModel:
             served = 0  # published, but nothing promoted yet
-        plan, ended = repository.trial(name), repository.last_trial(name)
+        plan, ended = repository.rollout(name), repository.last_rollout(name)
         marks = {served: "served"} | ({plan.version: "shadow" if plan.shadow else "canary"} if plan else {})
         console.print(table(name, marks, [repository.card(name, version) for version in versions]))
         if ended:
@@ -61,15 +61,15 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
 
         A canary within its limits promotes itself, one that breaks them is rolled back; `list` shows how it ended.
         """
-        from service.plan import TrialPlan
-        from service.registry import Repository
+        from service.repository.repository import Repository
+        from service.repository.rollout_plan import RolloutPlan
 
         if canary is None and not shadow:
             Repository(models).promote(name, version)
             console.print(f"{name} now serves version {version}.", highlight=False, soft_wrap=True)
             return
-        plan = TrialPlan(version, canary or 0.0, shadow, min_digits, max_disagreement / 100, max_errors / 100)
-        Repository(models).start_trial(name, plan)
+        plan = RolloutPlan(version, canary or 0.0, shadow, min_digits, max_disagreement / 100, max_errors / 100)
+        Repository(models).start_rollout(name, plan)
         how = "sees a copy of all requests" if shadow else f"answers {canary:g} % of requests"
         console.print(
             f"{name} version {version} {how}; to end this: python -m training stop-trial",
@@ -81,11 +81,11 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
     def stop_trial(models: options.Models = models_folder, name: options.Name = model_name) -> None:
         """End a canary or shadow without promoting it."""
         from service.errors import NoSuchModel
-        from service.registry import Repository
+        from service.repository.repository import Repository
 
         repository = Repository(models)
-        plan = repository.trial(name)
-        if plan is None or not repository.end_trial(name, plan, "rolled back: stopped by hand"):
+        plan = repository.rollout(name)
+        if plan is None or not repository.end_rollout(name, plan, "rolled back: stopped by hand"):
             raise NoSuchModel(f"No version of {name} is on trial.")
         console.print(f"The trial of {name} version {plan.version} is over.", highlight=False, soft_wrap=True)
 
@@ -96,7 +96,7 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
         name: options.Name = model_name,
     ) -> None:
         """Remove old versions; never the served one, nor the one on trial."""
-        from service.registry import Repository
+        from service.repository.repository import Repository
 
         removed = Repository(models).prune(name, keep)
         what = ", ".join(map(str, removed)) if removed else "nothing"
@@ -105,7 +105,7 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
     @app.command()
     def rollback(models: options.Models = models_folder, name: options.Name = model_name) -> None:
         """Go back to the version that was served before."""
-        from service.registry import Repository
+        from service.repository.repository import Repository
 
         version = Repository(models).rollback(name)
         console.print(f"{name} now serves version {version} again.", highlight=False, soft_wrap=True)

@@ -5,7 +5,7 @@ python -m training submit --data data/kaggle --out submission.csv
 
 from pathlib import Path
 
-from service.model import Model
+from service.engine.model import Model
 from training import data
 from training.errors import TrainingError
 from training.predict import predict

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import orjson
 
-from service.apart import apart
-from service.bodies.pixels import SIDE
-from service.engine import Served
-from service.model import INPUT, OUTPUT, Probabilities
-from service.tfserving.request import SIGNATURE, Asked
+from service.concurrency import cooperate
+from service.digits import SIDE, Probabilities
+from service.engine.model import INPUT, OUTPUT
+from service.engine.version import LoadedVersion
+from service.tfserving.request import SIGNATURE, InferenceRequest
 
 STEP = 1024  # rows that are written in one go
 
 
-async def predict_answer(asked: Asked, probabilities: Probabilities) -> bytes:
+async def predict_answer(asked: InferenceRequest, probabilities: Probabilities) -> bytes:
     """`predictions` for a request in row format, `outputs` for one in column format."""
     key = b"predictions" if asked.place == "instances" else b"outputs"
     return await _answer(key, probabilities, np.ascontiguousarray)
@@ -31,18 +31,18 @@ async def classify_answer(classes: list[str], probabilities: Probabilities) -> b
 async def _answer(key: bytes, probabilities: Probabilities, shown: Callable[[Probabilities], Any]) -> bytes:
     """{key: what is shown of each row}, numbers as float32, which is a third shorter than as Python's floats."""
     rows = (probabilities[start : start + STEP] for start in range(0, len(probabilities), STEP))
-    pieces = await apart(orjson.dumps(shown(some), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for some in rows)
+    pieces = await cooperate(orjson.dumps(shown(some), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for some in rows)
     return b'{"%b":[%b]}' % (key, b",".join(pieces))
 
 
-def status(found: Iterable[Served]) -> dict[str, Any]:
+def status(found: Iterable[LoadedVersion]) -> dict[str, Any]:
     """`model_version_status` of what is served, newest version first."""
     ok = {"error_code": "OK", "error_message": ""}
     versions = sorted((served.version for served in found), reverse=True)
     return {"model_version_status": [{"version": str(v), "state": "AVAILABLE", "status": ok} for v in versions]}
 
 
-def metadata(served: Served) -> dict[str, Any]:
+def metadata(served: LoadedVersion) -> dict[str, Any]:
     """`model_spec` and the signature_def of :predict, as SavedModels describe theirs."""
     inputs = {INPUT: _tensor("DT_UINT8", (-1, SIDE, SIDE, 1), f"{SIGNATURE}_{INPUT}:0")}
     outputs = {OUTPUT: _tensor("DT_FLOAT", (-1, 10), "StatefulPartitionedCall:0")}

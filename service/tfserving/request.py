@@ -11,12 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from service.bodies.b64 import from_base64
-from service.bodies.document import CUT, PIECE_BYTES, SPACE, Cut, loads
-from service.bodies.json import digits_from_list
-from service.bodies.pixels import Pixels, check_count
+from service.digits import Pixels
+from service.engine.model import INPUT
 from service.errors import BadRequest, InvalidValue
-from service.model import INPUT
+from service.inputs.json import digits_from_list
+from service.inputs.json_chunks import PIECE_BYTES, PLACEHOLDER, SPACE, ChunkedList, loads
+from service.inputs.pictures import from_base64
+from service.inputs.pixels import check_count
 
 SIGNATURE = "serving_default"
 STEP = 64  # digits that are decoded in one go
@@ -29,12 +30,12 @@ Picture = bytes
 
 
 @dataclass(frozen=True)
-class Asked:
+class InferenceRequest:
     """What one request asks.
 
     Attributes:
         place: the key that the digits came under, for messages.
-        items: parsed JSON, a digit or a picture each; or CUT, where `cut` has them.
+        items: parsed JSON, a digit or a picture each; or PLACEHOLDER, where `cut` has them.
         context: features that all items share, which are then objects.
         cut: the text of the items.
         whole: parses them all, should it be that they cannot be in pieces.
@@ -43,8 +44,8 @@ class Asked:
     place: str
     items: Any
     context: dict[str, Any] | None = None
-    cut: Cut | None = None
-    whole: Callable[[], Asked] | None = None
+    cut: ChunkedList | None = None
+    whole: Callable[[], InferenceRequest] | None = None
 
     def pieces(self, max_instances: int) -> Iterator[Pixels | Picture | None]:
         """Its digits in order, in pieces of some milliseconds' work; a picture is a piece of its own, not decoded yet.
@@ -73,7 +74,7 @@ class Asked:
     def _batches(self, max_instances: int) -> Iterator[list[Any]]:
         items = self.items
         if self.cut and self.whole:
-            for place in self.cut.places():
+            for place in self.cut.chunks():
                 batch = self.cut.elements(*place)
                 yield batch
                 if not batch:
@@ -98,29 +99,29 @@ class Asked:
             raise BadRequest(str(error).replace("instances", self.place)) from None
 
 
-def predict_request(body: bytes) -> Asked:
+def predict_request(body: bytes) -> InferenceRequest:
     """The document of :predict, in row format (instances) or column format (inputs). Raises BadRequest."""
     return _read(body, _predict_request)
 
 
-def classify_request(body: bytes) -> Asked:
+def classify_request(body: bytes) -> InferenceRequest:
     """The document of :classify: examples, and a context of features that all of them share. Raises BadRequest."""
     return _read(body, _classify_request)
 
 
-def _read(body: bytes, find: Callable[[bytes], Asked]) -> Asked:
+def _read(body: bytes, find: Callable[[bytes], InferenceRequest]) -> InferenceRequest:
     """What `find` finds in the document, its list cut out where that is long."""
     key = LIST.search(body, 0, SEARCHED_BYTES) if len(body) > PIECE_BYTES else None
     if key:
-        cut = Cut(body, key.end() + 1, max(key.end() + 1, body.rfind(b"]")))
+        cut = ChunkedList(body, key.end() + 1, max(key.end() + 1, body.rfind(b"]")))
         with suppress(BadRequest):  # it may be another list that ends there
             asked = find(cut.rest())
-            if asked.items == CUT:
+            if asked.items == PLACEHOLDER:
                 return replace(asked, cut=cut, whole=lambda: find(body))
     return find(body)
 
 
-def _predict_request(body: bytes) -> Asked:
+def _predict_request(body: bytes) -> InferenceRequest:
     document = _document(body)
     if ("instances" in document) == ("inputs" in document):
         raise BadRequest(f'Send either {{"instances": [digit, ...]}} or {{"inputs": [digit, ...]}}; {WHAT_IS_TAKEN}.')
@@ -129,10 +130,10 @@ def _predict_request(body: bytes) -> Asked:
     return _asked(*_column(document["inputs"]))
 
 
-def _classify_request(body: bytes) -> Asked:
+def _classify_request(body: bytes) -> InferenceRequest:
     document = _document(body)
     context, examples = document.get("context", {}), document.get("examples")
-    if not isinstance(context, dict) or not (isinstance(examples, list) or examples == CUT):
+    if not isinstance(context, dict) or not (isinstance(examples, list) or examples == PLACEHOLDER):
         raise BadRequest(EXAMPLES)
     return replace(_asked("examples", examples), context=context)
 
@@ -146,10 +147,10 @@ def _document(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _asked(place: str, items: Any) -> Asked:
-    if items != CUT and (not isinstance(items, list) or not items):
+def _asked(place: str, items: Any) -> InferenceRequest:
+    if items != PLACEHOLDER and (not isinstance(items, list) or not items):
         raise BadRequest(f"{place} must be a list of at least one digit; {WHAT_IS_TAKEN}.")
-    return Asked(place, items)
+    return InferenceRequest(place, items)
 
 
 def _column(inputs: Any) -> tuple[str, Any]:

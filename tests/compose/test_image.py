@@ -11,7 +11,7 @@ import pytest
 
 from tests.compose.engine import docker, free_port, inspect, logs, until
 from tests.compose.stream import stream
-from tests.service.server import ROOT
+from tests.support.server import ROOT
 
 MOST_BYTES = 200_000_000
 LOCKED = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from tests.compose.engine import Project, until
 from tests.compose.stream import stream
-from tests.service.models import as_mnist
+from tests.support.models import as_mnist
 
 
 def kaggle(folder: Path) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from service.registry import Repository
+from service.repository.repository import Repository
 from tests.compose.engine import call, docker, free_port, inspect, logs, until
 from tests.compose.stream import stream
 from tests.compose.test_image import LOCKED
-from tests.service.server import ROOT
+from tests.support.server import ROOT
 
 Small = tuple[str, int, Path]
 

@@ -15,7 +15,7 @@ import yaml
 from fastapi import FastAPI
 
 from tests.deploy.files import DEPLOY, check_settings, documents
-from tests.service.asgi import call
+from tests.support.asgi import call
 
 FOLDER = DEPLOY / "kubernetes"
 MANIFESTS = sorted(path for path in FOLDER.glob("*.yaml") if path.name != "kustomization.yaml")

@@ -14,8 +14,8 @@ import yaml
 from fastapi import FastAPI
 
 from tests.deploy.files import DEPLOY, ROOT, compose
-from tests.service.asgi import call
-from tests.service.models import digit
+from tests.support.asgi import call
+from tests.support.models import digit
 
 FOLDER = DEPLOY / "monitoring"
 ALERTS = [rule for group in yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"] for rule in group["rules"]]

@@ -1,7 +1,7 @@
 """The questions put to a real Triton, and to us: good and bad calls of the V2 protocol over HTTP and gRPC, as data.
 
 The model is `digits`, published twice: version 2 is served, version 1 is not. Both servers hold the same ONNX file,
-`classifier()` of tests/service/models.py, whose ten logits are 20/255 of the first ten pixels.
+`classifier()` of tests/support/models.py, whose ten logits are 20/255 of the first ten pixels.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ import grpc
 
 from tests.oracle.calls import GRPC, HTTP, Http
 from tests.oracle.wire import Answer, ask_grpc, ask_http
-from tests.service.models import classifier
+from tests.support.models import classifier
 
 HERE = Path(__file__).parent
 PEER = HERE.parents[1] / ".bench" / "pytriton"

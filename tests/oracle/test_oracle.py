@@ -12,9 +12,9 @@ import pytest
 from tests.oracle import compare, differences
 from tests.oracle.calls import ADMIN_KEY, GRPC, HTTP
 from tests.oracle.wire import Answer, ask_grpc, ask_http
-from tests.service.grpc_client import grpc_port
-from tests.service.models import publish
-from tests.service.server import Server
+from tests.support.grpc_client import grpc_port
+from tests.support.models import publish
+from tests.support.server import Server
 
 RECORDING = json.loads((Path(__file__).parent / "triton.json").read_text())
 

@@ -17,7 +17,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import ray
 from ray import serve
 
-from service.registry import Repository
+from service.repository.repository import Repository
 
 ROOT = Path(__file__).parents[2]
 SEVEN = (ROOT / "docs/seven.png").read_bytes()

@@ -10,9 +10,9 @@ from fastapi import FastAPI
 
 from service.app import create_app
 from service.settings import Settings
-from tests.service.models import handwriting, publish
-from tests.service.refusals import LIMITS
-from tests.service.server import Server
+from tests.support.models import handwriting, publish
+from tests.support.refusals import LIMITS
+from tests.support.server import Server
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance
 
-from tests.service.refusals import LEAKS
-from tests.service.server import Server
+from tests.support.refusals import LEAKS
+from tests.support.server import Server
 
 ADMIN_KEY = "fuzz"
 EXAMPLES = settings(deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
@@ -34,7 +34,7 @@ def running(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.mark.parametrize("mode", GenerationMode, ids=lambda mode: mode.value)
 def test_v2(running: Server, mode: GenerationMode) -> None:
-    fuzz(running, schemathesis.openapi.from_path(Path(__file__).parent / "v2.yaml"), mode, 30)
+    fuzz(running, schemathesis.openapi.from_path(Path(__file__).parents[1] / "support/v2.yaml"), mode, 30)
 
 
 @pytest.mark.parametrize("mode", GenerationMode, ids=lambda mode: mode.value)

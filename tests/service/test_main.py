@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from service.registry import Repository
+from service.repository.repository import Repository
 from service.settings import Settings
-from tests.service.models import BROKEN, card_for, classifier, digits, publish, publish_broken
-from tests.service.server import PATIENCE_S, ROOT, Server, environment, run_to_end
+from tests.support.models import BROKEN, card_for, classifier, digits, publish, publish_broken
+from tests.support.server import PATIENCE_S, ROOT, Server, environment, run_to_end
 
 Process = subprocess.CompletedProcess[str]
 SENTENCE = r"Cannot start: \S.{10,300}"

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from service.bodies import DECODERS
-from tests.service.asgi import call
-from tests.service.refusals import REFUSALS
-from tests.service.server import Server
+from service.inputs import DECODERS
+from tests.support.asgi import call
+from tests.support.refusals import REFUSALS
+from tests.support.server import Server
 
 
 @pytest.fixture(scope="module")

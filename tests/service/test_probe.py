@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.server import ROOT, Server, environment
+from tests.support.server import ROOT, Server, environment
 
 
 def probe(port: int, host: str = "127.0.0.1") -> int:

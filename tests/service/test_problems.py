@@ -14,9 +14,9 @@ from service import errors
 from service.app import create_app
 from service.errors import DigitsError, InvalidValue, Unavailable
 from service.settings import Settings
-from tests.service.asgi import Answer, acall, call
-from tests.service.refusals import check_problem
-from tests.service.server import Server
+from tests.support.asgi import Answer, acall, call
+from tests.support.refusals import check_problem
+from tests.support.server import Server
 
 SECRET = "could not open /etc/secrets/key.pem"
 

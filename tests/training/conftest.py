@@ -13,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 from sklearn.datasets import load_digits
 
-from service.registry import Repository
+from service.repository.repository import Repository
 from tests.training.files import write_kaggle
 from training.config import TrainConfig
 from training.digits import Digits

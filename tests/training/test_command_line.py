@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from service.registry import Repository
+from service.repository.repository import Repository
 from tests.training.files import write_idx
 from training import __main__ as command_line
 from training.architectures import ARCHITECTURES

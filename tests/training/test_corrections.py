@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.errors import FeedbackUnavailable
-from service.feedback import Correction, FeedbackStore
+from service.feedback.store import Correction, FeedbackStore
 from training.corrections import with_corrections
 from training.digits import Digits
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from service.model import Model
-from service.registry import Repository
+from service.engine.model import Model
+from service.repository.repository import Repository
 from tests.training.files import csv_table, write_idx
 from training import data, evaluate, plots
 from training.digits import Digits, split

@@ -12,8 +12,8 @@ import pytest
 from onnx import numpy_helper
 from rich.console import Console
 
-from service.model import Model
-from service.registry import Repository
+from service.engine.model import Model
+from service.repository.repository import Repository
 from training import card, data, graph, heads
 from training.digits import split
 from training.errors import DataError, ExportError, RunError

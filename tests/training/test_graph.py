@@ -8,8 +8,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from service.model import Model
-from service.registry import Repository
+from service.engine.model import Model
+from service.repository.repository import Repository
 from training import architectures, folding, graph, parity
 from training.digits import Digits
 from training.errors import ExportError

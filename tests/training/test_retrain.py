@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from service.registry import Repository
+from service.repository.repository import Repository
 from tests.training.files import csv_table
 from training.comparison import Allowance, Comparison
 from training.config import TrainConfig

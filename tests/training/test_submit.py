@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from service.model import Model
-from service.registry import Repository
+from service.engine.model import Model
+from service.repository.repository import Repository
 from tests.training.files import csv_table
 from training.digits import Digits
 from training.errors import DataError, TrainingError

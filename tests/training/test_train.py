@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from service.errors import FeedbackUnavailable
-from service.feedback import Correction, FeedbackStore
+from service.feedback.store import Correction, FeedbackStore
 from tests.training.files import write_idx
 from training import data, heads
 from training.batches import normalise

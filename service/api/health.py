@@ -1,0 +1,39 @@
+"""GET /health/live and /health/ready, for orchestrators and people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from service.api.schemas import Live, Ready
+from service.errors import DigitsError
+from service.http.deps import DrainDep, EngineDep
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+@router.get("/live", response_model=Live, summary="Does the process answer?")
+async def live() -> dict[str, str]:
+    return {"status": "live"}
+
+
+@router.get(
+    "/ready",
+    response_model=Ready,
+    summary="Can it predict?",
+    responses={503: {"model": Ready, "description": "Not ready; `reason` says why"}},
+)
+async def ready(engine: EngineDep, drain: DrainDep) -> JSONResponse:
+    """200 once a model is loaded and warmed, and while the service is not draining; else 503 with the reason."""
+    if drain.leaving:
+        return JSONResponse({"status": "not ready", "reason": "draining: told to stop"}, 503)
+    try:
+        served = engine.served()
+    except DigitsError as error:
+        return JSONResponse({"status": "not ready", "reason": str(error)}, 503)
+    model = {"name": served.name, "version": served.version}
+    content: dict[str, Any] = {"status": "ready", "model": model, "provider": served.model.provider}
+    content["refused"] = engine.refused
+    return JSONResponse(content)

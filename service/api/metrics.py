@@ -1,0 +1,62 @@
+"""GET /metrics: Prometheus text, added up over all workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.core import Metric
+
+from service.engine.engine import Engine
+from service.feedback import drift
+from service.feedback.recent import RecentPredictions
+from service.http.deps import EngineDep, RecentDep, ScoreboardDep
+from service.telemetry.metrics import added_up, exposition, gauge
+from service.telemetry.scoreboard import WorkerState
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+def metrics(scoreboard: ScoreboardDep, engine: EngineDep, recent: RecentDep) -> Response:
+    """Requests, batches, classes found, what each worker serves, trials, and drift against the card's reference."""
+    states = scoreboard.all()
+    numbers = added_up(state["numbers"] for state in states)
+    gauges = chain(_gauges([state for state in states if state["alive"]]), _trials(states), _drift(engine, recent))
+    return Response(exposition(numbers, gauges), 200, {}, CONTENT_TYPE_LATEST)
+
+
+def _gauges(alive: list[WorkerState]) -> Iterator[Metric]:
+    yield gauge("digits_workers", "Worker processes that run.", {(): len(alive)})
+    yield gauge("digits_queue_rows", "Digits that wait or run.", {(): sum(state["queue_rows"] for state in alive)})
+    refused: dict[tuple[str, ...], float] = {(name,): 1.0 for state in alive for name in state["refused"]}
+    yield gauge("digits_candidate_refused", "1 while a promoted version is not served.", refused, ("model",))
+    serving: dict[tuple[str, ...], float] = {}
+    for state in alive:
+        for name, version in state["live"].items():
+            key = (name, str(version), state["provider"])
+            serving[key] = serving.get(key, 0) + 1
+    yield gauge("digits_serving_workers", "Workers that serve a version.", serving, ("model", "version", "provider"))
+
+
+def _trials(states: list[WorkerState]) -> Iterator[Metric]:
+    for what in ("requests", "errors", "compared", "disagreed", "dropped"):
+        counts: dict[tuple[str, ...], float] = {}
+        for state in states:
+            for name, trial in state["trials"].items():
+                key = (name, str(trial["version"]))
+                counts[key] = counts.get(key, 0) + trial[what]
+        yield gauge(f"digits_trial_{what}", f"Canary or shadow: {what}.", counts, ("model", "version"))
+
+
+def _drift(engine: Engine, recent: RecentPredictions) -> Iterator[Metric]:
+    found: dict[tuple[str, ...], float] = {}
+    for name in engine.names():
+        served = engine.served(name)
+        window = recent.window(name, served.version)
+        for statistic, value in drift.indices(served.card.get("reference"), *window).items():
+            found[name, str(served.version), statistic] = value
+    text = "Population stability index of the last digits against the card's; over 0.1 look, over 0.25 act."
+    yield gauge("digits_drift_psi", text, found, ("model", "version", "statistic"))

@@ -1,0 +1,179 @@
+"""Many callers, one run: requests that wait in the same turn of the event loop share a batch. It knows no digits.
+
+A lone request runs at once, in place: no timer, no thread. A full batch does not even wait for the end of the turn.
+Arrays of more than `inline_rows` rows go to one thread of low priority and run in pieces, so that small requests pass
+them. Everything here happens on the event loop but `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter_ns
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.concurrency import give_way
+from service.errors import Unavailable
+from service.telemetry.statistics import Execution
+
+Array = NDArray[np.generic]
+Run = Callable[[Array], Array]
+Ran = Callable[[Execution], None]
+
+
+class Ticket(Protocol):
+    """Where an answer goes: a future, or whatever behaves like one."""
+
+    def done(self) -> bool: ...
+    def set_result(self, results: Array, /) -> None: ...
+    def set_exception(self, error: Exception, /) -> None: ...
+
+
+Waiting = tuple[Array, Ticket, int]  # rows, where the answer goes, since when
+
+
+class AdmissionLimit:
+    """Rows that wait or run, over all batchers of one process, and the limit on them."""
+
+    def __init__(self, max_rows: int) -> None:
+        self.max_rows = max_rows
+        self.rows = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether not even one more row fits."""
+        return self.rows >= self.max_rows
+
+    def acquire(self, rows: int) -> None:
+        """Count `rows` in. Raises Unavailable where they do not fit, except that a lone request always may."""
+        if self.rows and self.rows + rows > self.max_rows:
+            raise Unavailable(f"The queue is full: {self.rows} digits are waiting. Try again in a second.")
+        self.rows += rows
+
+    def release(self, rows: int) -> None:
+        self.rows -= rows
+
+
+class Batcher:
+    """Two doors: `await batcher.submit(rows)`, and `batcher.join(rows, ticket)` for those that need no await.
+
+    Args:
+        run: takes (n, ...) and returns (n, ...), row for row. Called on the event loop and in a thread.
+        admission: the limit, shared with other batchers.
+        inline_rows: most rows that run on the event loop in one go.
+        piece_rows: rows in one run of a big array.
+        ran: told of every run that succeeded, on the event loop.
+    """
+
+    def __init__(
+        self, run: Run, admission: AdmissionLimit, inline_rows: int = 32, piece_rows: int = 64, ran: Ran | None = None
+    ) -> None:
+        self._run = run
+        self._admission = admission
+        self.inline_rows = inline_rows
+        self._piece_rows = piece_rows
+        self._ran = ran or (lambda _: None)
+        self._waiting: list[Waiting] = []
+        self._waiting_rows = 0  # at most inline_rows
+        self._aside: ThreadPoolExecutor | None = None
+
+    async def submit(self, rows: Array) -> Array:
+        """Run `rows` (n, ...), together with whatever else waits, and return the n results in order.
+
+        Raises:
+            Unavailable: the queue is full.
+        """
+        count = len(rows)
+        if count > self.inline_rows:
+            self._admission.acquire(count)
+            try:
+                return await self._run_aside(rows)
+            finally:
+                self._admission.release(count)
+        future: asyncio.Future[Array] = asyncio.get_running_loop().create_future()
+        self.join(rows, future)
+        return await future
+
+    def join(self, rows: Array, ticket: Ticket) -> None:
+        """The same for at most `inline_rows` rows, answered through a ticket that raises nothing, soon and not now.
+
+        Raises:
+            Unavailable: the queue is full; the ticket hears nothing.
+        """
+        if self._waiting_rows + len(rows) > self.inline_rows:
+            self._flush()  # a full batch waits for nothing, and its rows are still in the cache
+        self._admission.acquire(len(rows))
+        if not self._waiting:
+            # after every request that this turn of the loop has woken
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append((rows, ticket, perf_counter_ns()))
+        self._waiting_rows += len(rows)
+
+    def close(self) -> None:
+        """Let go of the thread, once what runs in it has ended. Whoever still submits gets another one."""
+        if self._aside:
+            self._aside.shutdown(wait=False)
+            self._aside = None
+
+    # -- small arrays: on the event loop --------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        entered, self._waiting = self._waiting, []
+        rows, self._waiting_rows = self._waiting_rows, 0
+        self._admission.release(rows)
+        if waiting := [one for one in entered if not one[1].done()]:  # the others went away
+            self._answer(waiting)
+
+    def _answer(self, batch: list[Waiting]) -> None:
+        began = perf_counter_ns()
+        try:
+            gathered = np.concatenate([one[0] for one in batch]) if len(batch) > 1 else batch[0][0]
+            ready = perf_counter_ns()
+            results = self._run(gathered)
+        except Exception as error:  # noqa: BLE001 - handed to whoever asked
+            self._answer_one_by_one(batch, error)
+            return
+        done, waited, end = perf_counter_ns(), 0, 0
+        for rows, ticket, since in batch:
+            start, end = end, end + len(rows)
+            waited += began - since
+            ticket.set_result(results[start:end])
+        self._ran(Execution(end, len(batch), waited, ready - began, done - ready, perf_counter_ns() - done))
+
+    def _answer_one_by_one(self, batch: list[Waiting], error: Exception) -> None:
+        """A batch failed: only the request that made it fail shall know."""
+        if len(batch) == 1:
+            batch[0][1].set_exception(error)
+            return
+        for one in batch:
+            self._answer([one])
+
+    # -- big arrays: aside ----------------------------------------------------------------------------------
+
+    async def _run_aside(self, rows: Array) -> Array:
+        if self._aside is None:
+            self._aside = ThreadPoolExecutor(1, "big-arrays", initializer=give_way)
+        gone, since, loop = threading.Event(), perf_counter_ns(), asyncio.get_running_loop()
+        try:
+            results, runs = await loop.run_in_executor(self._aside, self._run_pieces, rows, gone, since)
+        finally:
+            gone.set()
+        for run in runs:
+            self._ran(run)
+        return results
+
+    def _run_pieces(self, rows: Array, gone: threading.Event, since: int) -> tuple[Array, list[Execution]]:
+        results, runs = [], []
+        waited = perf_counter_ns() - since
+        for start in range(0, len(rows), self._piece_rows):
+            if gone.is_set():  # the caller went away: its rows cost nothing more
+                break
+            began = perf_counter_ns()
+            results.append(self._run(rows[start : start + self._piece_rows]))
+            runs.append(Execution(len(results[-1]), 1, 0 if start else waited, 0, perf_counter_ns() - began, 0))
+        return np.concatenate(results), runs

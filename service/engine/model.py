@@ -1,0 +1,206 @@
+"""One ONNX session: an array of digits in, probabilities out. It knows nothing of HTTP, versions or other requests."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.digits import Pixels, Probabilities
+from service.errors import ModelBroken, ProviderUnavailable
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when the library loads
+import onnxruntime as ort
+
+INPUT, INPUT_TYPE, INPUT_SHAPE = "pixels", "tensor(uint8)", [28, 28, 1]
+OUTPUT, OUTPUT_TYPE, OUTPUT_SHAPE = "probabilities", "tensor(float)", [10]
+LECTURE_OUTPUT, LECTURE_SHAPE = "lecture_output", [10, 10, 1]
+CLASSES = OUTPUT_SHAPE[0]
+TOLERANCE = 1e-4  # between machines: float32 sums in another order
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+BATCH_ROWS = {"cpu": 32, "cuda": 1024}  # on a CPU a digit costs the same from 32 on, and memory grows with the batch
+CUDA_OPTIONS = {
+    "use_tf32": "0",  # its ten bits of mantissa would not reproduce the CPU's answers to 1e-4
+    "cudnn_conv_algo_search": "HEURISTIC",  # the default tries all, anew for each size of batch that it meets
+    "arena_extend_strategy": "kSameAsRequested",  # the default doubles, whatever was asked for
+}
+CUDA_ADVICE = (
+    "install onnxruntime-gpu in place of onnxruntime, with an NVIDIA driver, CUDA 12 and cuDNN 9, "
+    "or set DIGITS_PROVIDER=cpu"
+)
+
+
+class Model:
+    """A digit classifier, loaded, checked and warmed.
+
+    Attributes:
+        provider: "cpu" or "cuda", the one in use.
+        batch_rows: most digits in one run that other requests wait for; a GPU takes many in the time of a few.
+        metadata: what the ONNX file says of itself: name, version, architecture, classes, summary.
+        has_lecture_output: whether the lecture's own (n, 10, 10, 1) output can be asked for.
+    """
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        _check_signature(session)
+        self.provider = "cuda" if PROVIDERS["cuda"] in session.get_providers() else "cpu"
+        self.batch_rows = BATCH_ROWS[self.provider]
+        self._run = self._run_bound if self.provider == "cuda" else self._run_plain
+        self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+        self.has_lecture_output = LECTURE_OUTPUT in {o.name for o in session.get_outputs()}
+
+    @classmethod
+    def load(cls, source: Path | bytes, provider: str = "cpu", threads: int = 1) -> Model:
+        """Load an ONNX file (or its bytes), check that it is a digit classifier, and run it once.
+
+        Args:
+            source: path of the file, or its content.
+            provider: "cpu", "cuda", or "auto": CUDA where it works, else CPU.
+            threads: intra-op threads; ONNX Runtime's own default is every core of the host, whatever our share is.
+
+        Raises:
+            ModelBroken: not ONNX, or not a digit classifier.
+            ProviderUnavailable: provider is "cuda" and it does not work here.
+        """
+        try:
+            data = source if isinstance(source, bytes) else source.read_bytes()
+        except OSError:
+            raise ModelBroken("The model file is missing or cannot be read.") from None
+        model = cls(_session(data, choose_provider(provider, data), threads))
+        model._warm()
+        return model
+
+    def predict(self, pixels: Pixels) -> Probabilities:
+        """Classify digits.
+
+        Args:
+            pixels: uint8 (n, 28, 28) or (n, 28, 28, 1), 0-255, bright ink on a dark ground.
+
+        Returns:
+            float32 (n, 10): for each digit the probability of each class; rows sum to 1.
+        """
+        return self._run([OUTPUT], pixels)[0]
+
+    def lecture_output(self, pixels: Pixels) -> NDArray[np.float32]:
+        """The lecture's own output, float32 (n, 10, 10, 1): one softmax over 100 cells (LECTURE.md section 1)."""
+        if not self.has_lecture_output:
+            raise ModelBroken(f"This model has no output {LECTURE_OUTPUT}; the architecture lecture-cnn has.")
+        return self._run([LECTURE_OUTPUT], pixels)[0]
+
+    def predict_all(self, pixels: Pixels) -> NDArray[np.float32]:
+        """Both outputs of one run, float32 (n, 110): 10 probabilities, and behind them 100 cells of lecture_output."""
+        probabilities, cells = self._run([OUTPUT, LECTURE_OUTPUT], pixels)
+        return np.concatenate([probabilities, cells.reshape(len(cells), -1)], axis=1)
+
+    def summary(self) -> str:
+        """The layer table, as the lecture prints it."""
+        return self.metadata.get("summary", "")
+
+    def classes(self) -> list[str]:
+        """Class names in the order of the probabilities."""
+        return list(json.loads(self.metadata.get("classes", '["0","1","2","3","4","5","6","7","8","9"]')))
+
+    def signature(self) -> dict[str, list[dict[str, Any]]]:
+        """Inputs and outputs: name, ONNX type, shape with -1 for the batch axis."""
+        return {
+            "inputs": [_describe(i) for i in self._session.get_inputs()],
+            "outputs": [_describe(o) for o in self._session.get_outputs()],
+        }
+
+    def self_test(self, pixels: Pixels, expected: Probabilities) -> None:
+        """Reproduce stored answers to within 1e-4, or raise ModelBroken."""
+        found = self._try(pixels)
+        if found.shape != expected.shape or not np.allclose(found, expected, rtol=0, atol=TOLERANCE):
+            raise ModelBroken("The model does not reproduce the self-test stored in its card; publish it again.")
+
+    def _run_plain(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
+        return self._session.run(wanted, {INPUT: pixels.reshape(-1, *INPUT_SHAPE)})  # type: ignore[no-any-return]
+
+    def _run_bound(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
+        """For CUDA: the pixels, a byte each, go to the GPU in one copy, and outputs come back when all are done."""
+        binding = self._session.io_binding()
+        binding.bind_cpu_input(INPUT, np.ascontiguousarray(pixels.reshape(-1, *INPUT_SHAPE)))
+        for name in wanted:
+            binding.bind_output(name, self.provider)
+        self._session.run_with_iobinding(binding)
+        return binding.copy_outputs_to_cpu()  # type: ignore[no-any-return]
+
+    def _warm(self) -> None:
+        for rows in (1, self.batch_rows):  # allocates what runs will need, before the first request
+            found = self._try(np.zeros((rows, 28, 28), np.uint8))
+            if found.shape != (rows, *OUTPUT_SHAPE) or not np.isfinite(found).all():
+                raise ModelBroken(f"The model answers shape {found.shape} or numbers that are not finite.")
+        if not np.allclose(found.sum(axis=1), 1, atol=1e-3):
+            raise ModelBroken(f"The output {OUTPUT} does not sum to 1; is it decoded and normalised inside the graph?")
+
+    def _try(self, pixels: Pixels) -> Probabilities:
+        try:
+            return self.predict(pixels)
+        except Exception as error:  # ONNX Runtime checks some shapes only when it runs
+            what = f"The model fails on {len(pixels)} digits; was it exported with a free batch axis?"
+            raise ModelBroken(what) from error
+
+
+def choose_provider(wanted: str, data: bytes) -> str:
+    """Turn "auto" into "cuda" or "cpu" by trying; refuse "cuda" with advice where it does not work."""
+    if wanted == "cpu" or (wanted == "auto" and PROVIDERS["cuda"] not in ort.get_available_providers()):
+        return "cpu"
+    if PROVIDERS["cuda"] not in ort.get_available_providers():
+        raise ProviderUnavailable(f"This ONNX Runtime was built without CUDA: {CUDA_ADVICE}.")
+    # ONNX Runtime falls back to the CPU by itself, with a line on stderr, where the driver or a library is missing
+    if PROVIDERS["cuda"] in _session(data, "cuda", 1).get_providers():
+        return "cuda"
+    if wanted == "cuda":
+        raise ProviderUnavailable(f"ONNX Runtime offers CUDA but cannot start it: {CUDA_ADVICE}.")
+    return "cpu"
+
+
+def _session(data: bytes, provider: str, threads: int) -> ort.InferenceSession:
+    try:
+        return ort.InferenceSession(data, _options(threads), providers=_providers(provider))
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated types, all of which mean this
+        raise ModelBroken("The model file is not an ONNX model that this ONNX Runtime can load.") from error
+
+
+def _providers(provider: str) -> list[Any]:
+    return [(PROVIDERS["cuda"], CUDA_OPTIONS), PROVIDERS["cpu"]] if provider == "cuda" else [PROVIDERS["cpu"]]
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_mem_pattern = False  # one is kept for each size of batch, and ours come in every size
+    options.log_severity_level = 4  # our own message says what was wrong; its lines name paths
+    return options
+
+
+def _describe(argument: ort.NodeArg) -> dict[str, Any]:
+    shape = [size if isinstance(size, int) else -1 for size in argument.shape]
+    return {"name": argument.name, "type": argument.type, "shape": shape}
+
+
+def _check_signature(session: ort.InferenceSession) -> None:
+    inputs = {i["name"]: i for i in map(_describe, session.get_inputs())}
+    outputs = {o["name"]: o for o in map(_describe, session.get_outputs())}
+    if set(inputs) != {INPUT}:
+        raise ModelBroken(f"The model must have one input, {INPUT!r}, and has {sorted(inputs)}.")
+    _check_argument(inputs[INPUT], INPUT_TYPE, [-1, *INPUT_SHAPE])
+    if OUTPUT not in outputs:
+        raise ModelBroken(f"The model must have an output {OUTPUT!r}, and has {sorted(outputs)}.")
+    _check_argument(outputs[OUTPUT], OUTPUT_TYPE, [-1, *OUTPUT_SHAPE])
+    if LECTURE_OUTPUT in outputs:
+        _check_argument(outputs[LECTURE_OUTPUT], OUTPUT_TYPE, [-1, *LECTURE_SHAPE])
+
+
+def _check_argument(argument: dict[str, Any], kind: str, shape: list[int]) -> None:
+    if argument["type"] != kind or argument["shape"] != shape:
+        raise ModelBroken(
+            f"{argument['name']!r} must be {kind} of shape {shape}, and is {argument['type']} of {argument['shape']}."
+        )

@@ -1,0 +1,55 @@
+"""Which of the live versions a caller means: none in particular, a number, or a label. It knows nothing of HTTP."""
+
+from __future__ import annotations
+
+from service.digits import Pixels, Probabilities
+from service.engine.engine import Engine
+from service.engine.version import Lecture, LoadedVersion
+from service.errors import NoSuchModel
+
+STABLE, CANARY = "stable", "canary"
+
+
+def answering(engine: Engine, name: str) -> dict[str, LoadedVersion]:
+    """Everything that answers for this model, by its label; a shadow answers nobody. Raises NoSuchModel."""
+    if not name:
+        raise NoSuchModel("No model is named; name one.")
+    found = {STABLE: engine.served(name)}
+    trial = engine.rollout(name)
+    if trial and not trial.plan.shadow:
+        found[CANARY] = trial.candidate
+    return found
+
+
+def resolve_version(engine: Engine, name: str, version: str = "") -> LoadedVersion:
+    """The version that answers: the stable one, or the one of that number or label. Raises NoSuchModel."""
+    found = answering(engine, name)
+    for label, served in found.items():
+        if version in ("", label, str(served.version)):
+            return served
+    raise no_such_version(engine, name, version)
+
+
+def no_such_version(engine: Engine, name: str, version: str) -> NoSuchModel:
+    """The error that says which versions there are."""
+    there = " and ".join(f"{served.version} ({label})" for label, served in answering(engine, name).items())
+    said = version[:30] if version.isalnum() else repr(version[:30])
+    return NoSuchModel(f"There is no version {said} of {name} that answers here; there is {there}.")
+
+
+async def predict(
+    engine: Engine,
+    name: str,
+    version: str,
+    request_id: bytes,
+    pixels: Pixels,
+    lecture: Lecture = Lecture.UNWANTED,
+) -> tuple[LoadedVersion, Probabilities]:
+    """Answer with the version that was asked for; where none was, a canary may answer its share of requests.
+
+    The answer is (n, 10), or (n, 110) as Model.predict_all has it, from a model that has the lecture's output.
+    """
+    if not version:
+        return await engine.predict(name, request_id, pixels, lecture)
+    served = resolve_version(engine, name, version)
+    return served, await served.predict(pixels, lecture is not Lecture.UNWANTED)

@@ -1,0 +1,1 @@
+"""Corrected digits, recent predictions, drift."""

@@ -1,0 +1,1 @@
+"""What every HTTP call passes, whatever its protocol."""

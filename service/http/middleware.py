@@ -1,0 +1,140 @@
+"""The one door every request of ASGI comes through: its id, its refusal as a problem document, its count, its log line.
+
+Calls named in `direct` go straight to their handler, past FastAPI's routing, which costs more than the model does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from time import perf_counter
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import DigitsError, Unavailable
+from service.problems import PROTOCOLS, from_error, internal_error
+from service.server.drain import Drain
+from service.telemetry.logs import AccessLog
+from service.telemetry.metrics import Meter
+from service.telemetry.request_ids import RequestIds
+
+log = logging.getLogger("service")
+
+Direct = Mapping[tuple[str, str], ASGIApp]
+Patterns = Sequence[tuple[re.Pattern[str], str, ASGIApp]]
+
+METHODS = {"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"}
+CLIENT_WENT_AWAY = 499
+ANSWERED_TO_THE_END = ("/health/", "/metrics", "/v2/health/")
+BODY_TIMEOUT_S = 0.5
+
+
+class RequestMiddleware:
+    """Plain ASGI middleware, and the last border of all: what is not refused by name becomes a 500 without a trace.
+
+    Args:
+        app: the rest of the service.
+        direct: (method, path) -> ASGI handler for the calls that must be fast.
+        meter: where requests are counted.
+        access: where they are logged.
+        drain: how far we are with leaving.
+        ids: where a request's id comes from.
+        patterns: the same for paths that hold a name: what "METHOD /path" must match (its groups become the
+            `path_params`), the route as metrics call it, and the handler.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        direct: Direct,
+        meter: Meter,
+        access: AccessLog,
+        drain: Drain,
+        ids: RequestIds,
+        patterns: Patterns = (),
+    ) -> None:
+        self._app = app
+        self._direct = direct
+        self._meter = meter
+        self._access = access
+        self._drain = drain
+        self._patterns = patterns
+        self._ids = ids
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = perf_counter()
+        request_id = self._ids.of(scope["headers"])
+        scope["request_id"] = request_id
+        status, complete = 0, False
+        drain = self._drain
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status, complete
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((b"x-request-id", request_id))
+                if drain.leaving:
+                    message["headers"].append((b"connection", b"close"))
+            else:
+                complete = not message.get("more_body")
+            await send(message)
+
+        if scope["method"] == "HEAD" and not PROTOCOLS.match(scope["path"]):
+            scope = {**scope, "method": "GET"}  # the server still knows, and sends no body
+        handler = self._direct.get((scope["method"], scope["path"])) or self._by_pattern(scope)
+        if drain.refusing and not scope["path"].startswith(ANSWERED_TO_THE_END):
+            handler = _reject
+        drain.inside += 1
+        try:
+            await handler(scope, receive, send_with_id)
+        except DigitsError as error:
+            await from_error(error, scope["path"])(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = CLIENT_WENT_AWAY
+        except Exception:  # the caller gets an id to report, the log gets the trace
+            log.exception("request %s failed", request_id.decode())
+            if status and not complete:  # half an answer: uvicorn must break the connection off
+                raise
+            if not status:
+                await internal_error(scope["path"])(scope, receive, send_with_id)
+        finally:
+            drain.inside -= 1
+        self._note(scope, status, perf_counter() - start, request_id)
+
+    def _by_pattern(self, scope: Scope) -> ASGIApp:
+        for pattern, route, handler in self._patterns:
+            if found := pattern.fullmatch(f"{scope['method']} {scope['path']}"):
+                scope["path_params"], scope["direct_route"] = found.groupdict(""), route
+                return handler
+        return self._app
+
+    def _note(self, scope: Scope, status: int, seconds: float, request_id: bytes) -> None:
+        method: str = scope["method"]
+        self._meter.request(_route(scope, self._direct), method if method in METHODS else "other", status, seconds)
+        if status >= self._access.from_status:
+            self._access.add(method, scope["path"], status, seconds, request_id.decode())
+
+
+async def _reject(_: Scope, receive: Receive, __: Send) -> None:
+    """Takes the body off the socket first: closing on unread bytes would reach the caller as a reset, not an answer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            while (await receive()).get("more_body"):
+                pass
+    raise Unavailable("This instance is stopping and takes no new requests; ask again, and another one answers.")
+
+
+def _route(scope: Scope, direct: Direct) -> str:
+    """The route's pattern, not the path: a metric must not grow with what callers type."""
+    if (scope["method"], scope["path"]) in direct:
+        path: str = scope["path"]
+        return path
+    found: str = scope["direct_route"] if "direct_route" in scope else getattr(scope.get("route"), "path", "unmatched")
+    return found

@@ -1,0 +1,68 @@
+"""Raw bytes and .npy files -> digits."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from service.digits import SIDE, SIZE, Pixels
+from service.errors import BadRequest, InvalidValue
+from service.inputs.pixels import check_count, rounded
+
+
+def from_octets(body: bytes, max_instances: int) -> Iterator[Pixels]:
+    """n x 784 raw bytes, row-major. No copy is made."""
+    if len(body) % SIZE:
+        raise BadRequest(f"{len(body)} bytes are not whole digits; send a multiple of {SIZE} bytes, one byte a pixel.")
+    check_count(len(body) // SIZE, max_instances)
+    yield np.frombuffer(body, np.uint8).reshape(-1, SIDE, SIDE)
+
+
+def from_npy(body: bytes, max_instances: int) -> Iterator[Pixels]:
+    """One array as numpy.save writes it: (n, 28, 28), (n, 28, 28, 1), (n, 784), (28, 28) or (784,), any real dtype."""
+    shape, fortran, dtype, offset = _npy_header(body)
+    count = int(np.prod(shape, dtype=object))
+    if not _is_digits(shape):
+        raise InvalidValue(f"The array has shape {str(shape)[:60]}; send (n, 28, 28) or (n, 784).", "array")
+    check_count(count // SIZE, max_instances)
+    if dtype.kind not in "uif":
+        raise InvalidValue(f"The array has dtype {dtype}; send uint8.", "array")
+    size = count * dtype.itemsize
+    if len(body) - offset != size:
+        raise BadRequest(f"The .npy file should hold {size} bytes of data, and holds {len(body) - offset}.")
+    array = np.frombuffer(body, dtype, offset=offset).reshape(shape, order="F" if fortran else "C")
+    first = 0
+    for piece in np.array_split(array.reshape(-1, SIDE, SIDE), max(1, count // (64 * SIZE))):
+        yield piece if piece.dtype == np.uint8 else _to_uint8(piece, "array", first)
+        first += len(piece)
+
+
+def _npy_header(body: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    stream = io.BytesIO(body)
+    try:
+        major, _ = npy.read_magic(stream)
+        read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
+        with warnings.catch_warnings():  # numpy warns of headers that Python 2 wrote, and reads them all the same
+            warnings.simplefilter("ignore")
+            shape, fortran, dtype = read(stream)
+    except Exception:  # noqa: BLE001 - numpy evaluates the header as Python, and raises whatever that raises
+        raise BadRequest("The body is not a .npy file; write it with numpy.save, without pickle.") from None
+    return shape, fortran, dtype, stream.tell()
+
+
+def _is_digits(shape: tuple[int, ...]) -> bool:
+    return shape in ((SIDE, SIDE), (SIZE,)) or (
+        shape[:1] > (0,) and shape[1:] in ((SIDE, SIDE), (SIDE, SIDE, 1), (SIZE,))
+    )
+
+
+def _to_uint8(numbers: NDArray[Any], field: str, first: int) -> Pixels:
+    if not ((numbers >= 0) & (numbers <= 255)).all():  # False for NaN too
+        raise InvalidValue(f"{field} holds numbers outside 0-255; a pixel is a number from 0 to 255.", field)
+    return rounded(numbers, field, first) if numbers.dtype.kind == "f" else numbers.astype(np.uint8)

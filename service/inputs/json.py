@@ -1,0 +1,150 @@
+"""`{"instances": [digit, ...]}` -> digits, a digit being 28 rows of 28 numbers or 784 numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from service.digits import SIDE, SIZE, Pixels
+from service.errors import InvalidValue
+from service.inputs.json_chunks import PIECE_BYTES, SPACE, ChunkedList, loads
+from service.inputs.json_fast import digits_of_list, digits_of_object
+from service.inputs.pixels import ROW_LENGTHS, WHAT_A_DIGIT_IS, check_count, rounded
+
+ROW_TYPES = {list}
+START = re.compile(rb'_\{_"instances"_:_\[(?=_\[)'.replace(b"_", SPACE))
+END = re.compile(rb"\]_\}_\Z".replace(b"_", SPACE))
+KINDS = {bool: "true or false", str: "text", type(None): "null", list: "a list, not a number: leave the last axis out"}
+ADVICE = f'Send {{"instances": [digit, ...]}}: {WHAT_A_DIGIT_IS}.'
+
+
+def from_json(body: bytes, max_instances: int) -> Iterator[Pixels]:
+    """`{"instances": [digit, ...]}`, a digit being 28 rows of 28 numbers or 784 numbers."""
+    if len(body) > PIECE_BYTES and (cut := _cut(body)):
+        yield from _from_json_pieces(body, cut, max_instances)
+    elif len(body) <= PIECE_BYTES and (digits := digits_of_object(body)) is not None:
+        check_count(len(digits), max_instances)
+        yield digits
+    else:
+        # no e behind {"instances": means neither true nor false (nor 1e2, which may take the slower way)
+        yield digits_from_list(_instances(body), max_instances, plain=body.find(b"e", 16) < 0)
+
+
+def _instances(body: bytes) -> list[Any]:
+    document = loads(body, f" {ADVICE}")
+    if not isinstance(document, dict) or "instances" not in document:
+        raise InvalidValue(f"The JSON has no instances. {ADVICE}", "instances")
+    instances = document["instances"]
+    if not isinstance(instances, list):
+        raise InvalidValue(f"instances must be a list of digits; {WHAT_A_DIGIT_IS}.", "instances")
+    return instances
+
+
+def digits_from_list(instances: list[Any], max_instances: int, first: int = 0, plain: bool = False) -> Pixels:
+    """A list of digits -> uint8 (n, 28, 28).
+
+    Args:
+        instances: parsed JSON.
+        max_instances: most digits that are taken.
+        first: the index of instances[0], for messages.
+        plain: there is neither true nor false in it.
+
+    Raises:
+        InvalidValue: empty, or something in it is not a digit; `field` says where.
+        PayloadTooLarge: more than `max_instances`.
+    """
+    if not instances:
+        raise InvalidValue("instances is empty; send at least one digit.", "instances")
+    check_count(len(instances), max_instances)
+    try:
+        packed = b"".join(map(_pack_plain if plain else _pack, instances))
+    except (TypeError, ValueError):  # bytes() takes nothing but whole numbers 0-255: look again, slowly
+        return _digits_slowly(instances, first)
+    return np.frombuffer(packed, np.uint8).reshape(-1, SIDE, SIDE)
+
+
+def _digits_slowly(instances: list[Any], first: int) -> Pixels:
+    if _is_unwrapped(instances):
+        raise InvalidValue("instances is one digit, not a list of them. Wrap it in one more list.", "instances[0]")
+    return np.stack([_digit(digit, f"instances[{first + i}]") for i, digit in enumerate(instances)])
+
+
+def _is_unwrapped(instances: list[Any]) -> bool:
+    rows = [row for row in instances if isinstance(row, list) and len(row) == SIDE]
+    return len(rows) == len(instances) == SIDE and not any(isinstance(cell, list) for cell in chain(*rows))
+
+
+def _pack(digit: Any) -> bytes:
+    """One digit -> 784 bytes; TypeError or ValueError where that is not plain."""
+    packed = _pack_plain(digit)
+    if bool in set(map(type, chain.from_iterable(digit) if len(digit) == SIDE else digit)):
+        raise TypeError
+    return packed
+
+
+def _pack_plain(digit: Any) -> bytes:
+    """The same for a digit without booleans, which bytes() would take for 0 and 1. bytes(list) is the fastest check."""
+    if len(digit) == SIDE and set(map(type, digit)) == ROW_TYPES and list(map(len, digit)) == ROW_LENGTHS:
+        return b"".join(map(bytes, digit))
+    if type(digit) is not list or len(digit) != SIZE:
+        raise TypeError
+    return bytes(digit)
+
+
+def _digit(digit: Any, field: str) -> Pixels:
+    """One digit whose packing failed: fractions are rounded, anything else is refused by name."""
+    numbers, places = _numbers(digit, field)
+    for number, place in zip(numbers, places, strict=True):
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            kind = KINDS.get(type(number), "not a number")
+            raise InvalidValue(f"{place} is {kind}; {WHAT_A_DIGIT_IS}.", place)
+        if not 0 <= number <= 255:
+            raise InvalidValue(f"{place} is {number:.6g}; a pixel is a number from 0 to 255.", place)
+    return rounded(np.array(numbers, np.float64), field).reshape(SIDE, SIDE)
+
+
+def _numbers(digit: Any, field: str) -> tuple[list[Any], list[str]]:
+    if not isinstance(digit, list):
+        raise InvalidValue(f"{field} is not a list; {WHAT_A_DIGIT_IS}.", field)
+    if len(digit) == SIZE and not any(isinstance(row, list) for row in digit):
+        return digit, [f"{field}[{i}]" for i in range(SIZE)]
+    if len(digit) != SIDE:
+        raise InvalidValue(f"{field} has {len(digit)} entries; {WHAT_A_DIGIT_IS}.", field)
+    for i, row in enumerate(digit):
+        if not isinstance(row, list):
+            raise InvalidValue(f"{field}[{i}] is not a row of {SIDE} numbers; {WHAT_A_DIGIT_IS}.", f"{field}[{i}]")
+        if len(row) != SIDE:
+            raise InvalidValue(f"{field}[{i}] has {len(row)} numbers and must have {SIDE}.", f"{field}[{i}]")
+    return list(chain.from_iterable(digit)), [f"{field}[{i}][{j}]" for i in range(SIDE) for j in range(SIDE)]
+
+
+# -- big JSON, in pieces ------------------------------------------------------------------------------------
+
+
+def _cut(body: bytes) -> ChunkedList | None:
+    """The list of instances, where there is nothing else; a text behind it may be another key."""
+    start, end = START.match(body), END.search(body, max(0, len(body) - 100))
+    if not start or not end or body.find(b'"', start.end()) >= 0:
+        return None
+    return ChunkedList(body, start.end(), end.start(), f" {ADVICE}")
+
+
+def _from_json_pieces(body: bytes, cut: ChunkedList, max_instances: int) -> Iterator[Pixels]:
+    first = 0
+    for start, end in cut.chunks():
+        if (plain := digits_of_list(b"[%b]" % body[start:end])) is not None:
+            check_count(first + len(plain), max_instances)
+            yield plain
+            first += len(plain)
+            continue
+        digits = cut.elements(start, end)
+        if not digits:  # either the whole is no JSON, which this says, or it has another form behind these digits
+            yield digits_from_list(_instances(body)[first:], max_instances - first, first)
+            return
+        check_count(first + len(digits), max_instances)
+        yield digits_from_list(digits, max_instances, first, plain=body.find(b"e", start, end) < 0)
+        first += len(digits)

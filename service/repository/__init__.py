@@ -1,0 +1,1 @@
+"""The models folder on disk."""

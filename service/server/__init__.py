@@ -1,0 +1,1 @@
+"""The process: ports, uvicorn's protocol and its limits, workers, draining, the container's resources."""

@@ -1,0 +1,1 @@
+"""Metrics, statistics, logs, request ids, and what workers tell each other."""

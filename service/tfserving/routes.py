@@ -1,0 +1,213 @@
+"""/v1/models/...: TensorFlow Serving's REST API, so that its clients work unchanged. Errors are {"error": sentence}."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, Path, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from service import tfserving
+from service.api.models import Name
+from service.api.schemas import DIGIT
+from service.digits import Pixels, Probabilities
+from service.engine.engine import Engine
+from service.engine.resolve import answering, no_such_version, predict, resolve_version
+from service.engine.version import LoadedVersion
+from service.errors import BadRequest, DigitsError, NotFound, PayloadTooLarge
+from service.feedback.recent import RecentPredictions
+from service.http.body import read_body, until_gone
+from service.http.deps import EngineDep
+from service.inputs.images import decode_image, is_small
+from service.settings import Settings
+from service.tfserving import InferenceRequest
+
+BIG_BYTES = 64 * 1024
+VERBS, METHODS = ("predict", "classify", "regress"), ["GET", "POST", "PUT", "PATCH", "DELETE"]
+NO_REGRESSION = "A digit is a class and not a quantity: regress has no meaning here. Use :predict or :classify."
+
+Schema = dict[str, Any]
+Verb = Callable[[bytes, str, str, Scope, Receive], Awaitable[bytes]]
+Which = Callable[..., str]
+
+ERROR: Schema = {
+    "description": "Refused; `error` says why",
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+        }
+    },
+}
+PICTURE = {"type": "object", "required": ["b64"], "properties": {"b64": {"type": "string", "format": "byte"}}}
+ITEM = {"anyOf": [DIGIT, PICTURE, {"type": "object", "required": ["pixels"], "properties": {"pixels": DIGIT}}]}
+DIGITS: Schema = {"type": "array", "minItems": 1, "items": ITEM}
+PREDICT = {
+    "oneOf": [
+        {"type": "object", "required": ["instances"], "properties": {"instances": DIGITS}},
+        {"type": "object", "required": ["inputs"], "properties": {"inputs": DIGITS}},
+    ]
+}
+CLASSIFY = {
+    "type": "object",
+    "required": ["examples"],
+    "properties": {
+        "examples": {
+            "type": "array",
+            "items": {"type": "object", "required": ["pixels"], "properties": {"pixels": DIGIT}},
+        }
+    },
+}
+
+
+def _live() -> str:
+    return ""
+
+
+def _numbered(version: Annotated[str, Path(description="Number of a version that answers.")]) -> str:
+    if not (version.isascii() and version.isdigit()):
+        raise NotFound("A version is a whole number; labels are under /labels.")
+    return version
+
+
+def _labelled(
+    engine: EngineDep, name: Name, label: Annotated[str, Path(description="stable, or canary while there is one.")]
+) -> str:
+    if label not in answering(engine, name):  # a number may be a version, and is no label
+        raise no_such_version(engine, name, label)
+    return label
+
+
+PATHS: dict[str, Which] = {
+    "/v1/models/{name}": _live,
+    "/v1/models/{name}/versions/{version}": _numbered,
+    "/v1/models/{name}/labels/{label}": _labelled,
+}
+
+
+class TensorFlowServing:
+    """The verbs behind the colon: predict and classify."""
+
+    def __init__(self, engine: Engine, settings: Settings, recent: RecentPredictions) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._recent = recent
+
+    async def predict(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
+        asked = tfserving.predict_request(body)
+        _, probabilities = await self._answer(asked, len(body), name, version, scope, receive)
+        return await tfserving.predict_answer(asked, probabilities)
+
+    async def classify(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
+        asked = tfserving.classify_request(body)
+        served, probabilities = await self._answer(asked, len(body), name, version, scope, receive)
+        return await tfserving.classify_answer(served.model.classes(), probabilities)
+
+    async def regress(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
+        raise BadRequest(NO_REGRESSION)
+
+    async def call(self, verb: Verb, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
+        """The JSON answer. Raises DigitsError."""
+        resolve_version(self._engine, name, version)  # 404 before the body is read
+        return await verb(await read_body(scope, receive, self._settings), name, version, scope, receive)
+
+    def direct(self, name: str) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+        """`POST /v1/models/<name>:predict` as plain ASGI, past FastAPI's routing."""
+
+        async def handler(scope: Scope, receive: Receive, send: Send) -> None:
+            body = await self.call(self.predict, name, "", scope, receive)
+            await Response(body, media_type="application/json")(scope, receive, send)
+
+        return handler
+
+    async def _answer(
+        self, asked: InferenceRequest, size: int, name: str, version: str, scope: Scope, receive: Receive
+    ) -> tuple[LoadedVersion, Probabilities]:
+        pixels = await self._pixels(asked, size)
+        request_id: bytes = scope["request_id"]
+        answered = predict(self._engine, name, version, request_id, pixels)
+        served, probabilities = await (until_gone(answered, receive) if size > BIG_BYTES else answered)
+        self._recent.remember(request_id, served.name, served.version, pixels, probabilities)
+        return served, probabilities
+
+    async def _pixels(self, asked: InferenceRequest, size: int) -> Pixels:
+        found: list[Pixels] = []
+        pictures = at = 0
+        for piece in asked.pieces(self._settings.max_instances):
+            if piece is None:
+                found, pictures, at = [], 0, 0
+                continue
+            if isinstance(piece, bytes):
+                pictures += 1
+                if pictures > self._settings.max_files:
+                    raise PayloadTooLarge(f"At most {self._settings.max_files} pictures are taken in one request.")
+                piece = (await self._picture(piece, f"{asked.place}[{at}]"))[np.newaxis]
+            found.append(piece)
+            at += len(piece)
+            if size > BIG_BYTES:  # between two pieces of a big request, others pass
+                await asyncio.sleep(0)
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    async def _picture(self, data: bytes, place: str) -> Pixels:
+        try:
+            if is_small(data):
+                return decode_image(data, self._settings.max_image_pixels)
+            return await asyncio.to_thread(decode_image, data, self._settings.max_image_pixels)
+        except DigitsError as error:
+            raise type(error)(f"{place}: {error}") from None
+
+
+def router(serving: TensorFlowServing) -> APIRouter:
+    """All calls: for the version that is served, for one by its number, for one by its label."""
+    routes = APIRouter(tags=["TensorFlow Serving"], responses={400: ERROR, 404: ERROR})
+    for path, which in PATHS.items():
+        nameless = path.rpartition("{")[0] + ":{verb}"  # which would otherwise be the name
+        routes.add_api_route(nameless, _nameless, methods=METHODS, include_in_schema=False)
+        _add_verb(routes, path, which, serving, serving.predict, PREDICT, "Classify digits")
+        _add_verb(routes, path, which, serving, serving.classify, CLASSIFY, "Classify digits into labels and scores")
+        _add_verb(routes, path, which, serving, serving.regress, {}, "Has no meaning for digits: always 400")
+        routes.add_api_route(f"{path}:{{verb}}", _other, methods=METHODS, include_in_schema=False)
+        _add_looks(routes, path, which)
+    return routes
+
+
+def _add_verb(
+    routes: APIRouter, path: str, which: Which, serving: TensorFlowServing, verb: Verb, schema: Schema, summary: str
+) -> None:
+    extra = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    more: dict[int | str, Schema] = {408: ERROR, 413: ERROR, 415: ERROR, 503: ERROR}
+
+    @routes.post(f"{path}:{verb.__name__}", summary=summary, openapi_extra=extra, responses=more)
+    async def _(request: Request, name: Name, version: str = Depends(which)) -> Response:
+        body = await serving.call(verb, name, version, request.scope, request.receive)
+        return Response(body, media_type="application/json")
+
+
+async def _nameless(verb: str) -> None:
+    raise NotFound(
+        f"Nothing is named before {f':{verb[:40]}'!r}; the calls are /v1/models/<name>[/versions/<n>]:<verb>."
+    )
+
+
+async def _other(verb: str) -> None:
+    """What stands behind the verbs: another method, or another verb."""
+    if verb in VERBS:
+        raise HTTPException(405, headers={"Allow": "POST"})
+    raise NotFound(f"There is no such verb; there are: {', '.join(VERBS)}.")
+
+
+def _add_looks(routes: APIRouter, path: str, which: Which) -> None:
+    @routes.get(path, summary="Versions that answer")
+    async def status(engine: EngineDep, name: Name, version: str = Depends(which)) -> dict[str, Any]:
+        if version:
+            return tfserving.status([resolve_version(engine, name, version)])
+        # KServe's clients want name and ready; those of TensorFlow Serving read JSON by its keys, and pass over others
+        return {"name": name, "ready": True} | tfserving.status(answering(engine, name).values())
+
+    @routes.get(f"{path}/metadata", summary="The signature of the model")
+    async def metadata(engine: EngineDep, name: Name, version: str = Depends(which)) -> dict[str, Any]:
+        return tfserving.metadata(resolve_version(engine, name, version))

@@ -1,0 +1,111 @@
+"""Long answers are written in parts, between which other requests pass: the same bytes as in one go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service import tfserving
+from service.concurrency import SLICE_S, cooperate
+from service.openinference import answer, request, tensors
+from service.openinference.grpc import converters as infer
+from service.openinference.request import RequestedOutput
+from service.tfserving import InferenceRequest
+from tests.support.v2 import outputs
+
+LABELS = [f"label {i}" for i in range(10)]
+VALUES = np.random.default_rng(1).dirichlet(np.ones(10), 20_000).astype(np.float32)
+CELLS = np.repeat(VALUES, 10, axis=1).reshape(-1, 10, 10, 1)
+CLASSES = [("probabilities", VALUES[:4000], 10), ("lecture_output", CELLS[:400], 100)]
+
+
+def with_turns(work: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[Any, int]:
+    """What comes of it, and how often the event loop turned until it came."""
+
+    async def both() -> tuple[Any, int]:
+        task, count = asyncio.ensure_future(work()), 0
+        while not task.done():
+            count += 1
+            await asyncio.sleep(0)
+        return await task, count
+
+    return asyncio.run(both())
+
+
+def test_all_parts_in_their_order_and_short_ones_without_a_turn() -> None:
+    assert with_turns(lambda: cooperate(range(100))) == (list(range(100)), 1)
+    assert with_turns(lambda: cooperate([])) == ([], 1)
+
+
+def test_others_pass_between_two_long_parts() -> None:
+    def slow(i: int) -> int:
+        end = time.perf_counter() + 2 * SLICE_S
+        while time.perf_counter() < end:
+            pass
+        return i
+
+    found, turns = with_turns(lambda: cooperate(map(slow, range(10))))
+    assert found == list(range(10))
+    assert turns >= 10
+
+
+@pytest.mark.parametrize("in_binary", [False, True])
+@pytest.mark.parametrize(("name", "values", "count"), CLASSES)
+def test_classes_over_v2(name: str, values: Any, count: int, in_binary: bool) -> None:
+    asked = request.InferenceRequest([RequestedOutput(name, in_binary, count)])
+    (body, size), turns = with_turns(lambda: answer.write("digits", 1, asked, {name: values}, LABELS))
+    found = outputs(body, {"inference-header-content-length": str(size)} if size else {})[name]
+    assert found.datatype == "BYTES"
+    expected = tensors.classification(values, count, LABELS if values.ndim == 2 else [])
+    assert np.array_equal(found.values, expected)
+    assert turns >= 3
+
+
+@pytest.mark.parametrize(("name", "values", "count"), CLASSES)
+def test_classes_over_grpc(name: str, values: Any, count: int) -> None:
+    asked = request.InferenceRequest([RequestedOutput(name, True, count)])
+    message, turns = with_turns(lambda: infer.write("digits", 1, asked, {name: values}, LABELS))
+    assert list(message.outputs[0].shape) == [len(values), count]
+    rows = tensors.classification(values, count, LABELS if values.ndim == 2 else [])
+    assert message.raw_output_contents[0] == tensors.as_bytes_tensor(text for row in rows for text in row)
+    assert turns >= 3
+
+
+@pytest.mark.parametrize(("count", "shape"), [(3, [1, 3]), (99, [1, 10])])
+def test_one_row(count: int, shape: list[int]) -> None:
+    asked = request.InferenceRequest([RequestedOutput("probabilities", False, count)])
+    (body, _), _ = with_turns(lambda: answer.write("digits", 1, asked, {"probabilities": VALUES[:1]}, LABELS))
+    found = outputs(body, {})["probabilities"]
+    assert found.shape == shape
+    assert found.values.tolist() == tensors.classification(VALUES[:1], count, LABELS)
+
+
+def test_numbers_over_v2() -> None:
+    asked = request.InferenceRequest([RequestedOutput("lecture_output")])
+    (body, _), turns = with_turns(lambda: answer.write("digits", 1, asked, {"lecture_output": CELLS}, LABELS))
+    assert np.array_equal(outputs(body, {})["lecture_output"].values.astype(np.float32), CELLS)
+    assert turns >= 3
+
+
+@pytest.mark.parametrize("place", ["instances", "inputs"])
+@pytest.mark.parametrize("count", [1, 2, 20_000])
+def test_predictions_over_v1(place: str, count: int) -> None:
+    body, turns = with_turns(lambda: tfserving.predict_answer(InferenceRequest(place, []), VALUES[:count]))
+    document = json.loads(body)
+    assert list(document) == ["predictions" if place == "instances" else "outputs"]
+    assert np.array_equal(np.array(next(iter(document.values())), np.float32), VALUES[:count])
+    assert turns >= 2 or count < 20_000
+
+
+def test_scores_over_v1() -> None:
+    body, turns = with_turns(lambda: tfserving.classify_answer(LABELS, VALUES))
+    results = json.loads(body)["results"]
+    assert all([label for label, _ in pairs] == LABELS for pairs in results)
+    assert np.array_equal(np.array([[score for _, score in pairs] for pairs in results], np.float32), VALUES)
+    assert turns >= 3
