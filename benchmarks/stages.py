@@ -62,7 +62,7 @@ class Stage:
     method, url = b"POST", b"/predict"
 
     def __init__(self, app: Any, stage: int) -> None:
-        self._predict, self._engine, self._stage = app.fast_path._predict, app.state.engine, stage
+        self._predict, self._engine, self._stage = app.fast_path._predict, app.state.context.engine, stage
 
     def take(self, headers: Headers, body: bytes, reply: Reply) -> bool:
         if self._stage == 0:
