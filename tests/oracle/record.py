@@ -1,6 +1,6 @@
 """Starts the Triton server that PyTriton brings, asks it everything in calls.py, and writes triton.json.
 
-    .venv/bin/python -m benchmarks.environments pytriton     # once: makes .bench/pytriton
+    .venv/bin/python -m benchmarks.harness.environments pytriton     # once: makes .bench/pytriton
     .venv/bin/python -m tests.oracle.record
 
 PyTriton's own proxy locks the repository and statistics endpoints, so its server is started without it, on a model

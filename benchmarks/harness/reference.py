@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.digits import Pixels, digits
-from benchmarks.forms import Probabilities, answer_bytes
+from benchmarks.harness.digits import Pixels, digits
+from benchmarks.harness.forms import Probabilities, answer_bytes
 
 TOLERANCE = 1e-4
 

@@ -6,11 +6,11 @@ import argparse
 import datetime
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
-from benchmarks import arena, chart, contenders, floors, machine, rounds, table, workloads
-from benchmarks.environments import HOME, ROOT, Environment, Unavailable
-from benchmarks.results import Results
+from benchmarks.harness import arena, chart, contenders, floors, machine, rounds, table, workloads
+from benchmarks.harness.environments import HOME, ROOT, Environment, Unavailable
+from benchmarks.harness.options import parser
+from benchmarks.harness.results import Results
 
 BUSY = 0.7  # load average above which another program disturbs the measurement
 KEPT = ROOT / "benchmarks" / "results"
@@ -18,7 +18,7 @@ CHART = ROOT / "docs" / "benchmark.png"
 
 
 def main() -> None:
-    options = _parser().parse_args()
+    options = parser().parse_args()
     results = Results.load(options.report) if options.report else measure(options)
     if not options.report:
         save(results, partial=options.quick or bool(options.only or options.workloads or options.floors))
@@ -87,23 +87,6 @@ def _environments(field: list[contenders.Contender]) -> dict[str, str]:
 def _refuse_unknown(what: str, asked: list[str], known: Mapping[str, object]) -> None:
     if unknown := [key for key in asked if key not in known]:
         sys.exit(f"No {what} {', '.join(unknown)}; there are {', '.join(known)}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    names = ", ".join(contenders.BY_KEY)
-    asked = arena.parser("python -m benchmarks", "Load runs against the limit and the peers.")
-    asked.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
-    asked.add_argument("--seconds", type=float, default=4, help="seconds a measurement, whole (4)")
-    asked.add_argument("--quick", action="store_true", help="one round of 1 s, fewer cases: to see that all works")
-    asked.add_argument("--only", type=_names, default=[], help=f"contenders, comma between: {names}")
-    asked.add_argument("--workloads", type=_names, default=[], help=f"comma between: {', '.join(workloads.BY_KEY)}")
-    asked.add_argument("--floors", action="store_true", help="the floors table; exit 1 where one is missed")
-    asked.add_argument("--report", type=Path, metavar="RESULTS.json", help="no load: print tables of a saved run")
-    return asked
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import median
 
-from benchmarks import contenders, workloads
-from benchmarks.results import Results
+from benchmarks.harness import contenders, workloads
+from benchmarks.harness.results import Results
 
 Row = list[str]
 RATE = "requests_per_second"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchmarks import forms
-from benchmarks.forms import Form
+from benchmarks.harness import forms
+from benchmarks.harness.forms import Form
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ FAST = ("--loop", "uvloop", "--http", "httptools")
 CEILING = Contender(
     key="ceiling",
     label="ceiling: bare ASGI, constant answer",
-    command=(*UVICORN, *FAST, "--lifespan", "off", "--app-dir", "{root}/benchmarks", "ceiling:app"),
+    command=(*UVICORN, *FAST, "--lifespan", "off", "--app-dir", "{root}", "benchmarks.harness.ceiling:app"),
     forms={kind: form for kind, form in _bodies("/", _nothing).items() if kind != "bulk"},
     variables={"BENCH_ANSWER_BYTES": "{answer_bytes}"},
     package="uvicorn",

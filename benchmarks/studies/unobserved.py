@@ -1,4 +1,4 @@
-"""The service with its metrics and logs taken out, for observability.py: what do they cost?  python unobserved.py"""
+"""The service with its metrics and logs taken out, for observability.py: what do they cost?"""
 
 from __future__ import annotations
 

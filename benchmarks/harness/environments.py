@@ -1,6 +1,6 @@
-"""Virtual environments under .bench/, one for the driver and one a peer. Only the standard library: it runs first.
+"""Virtual environments under .bench/: one for the driver and one per peer. Imports the standard library only.
 
-python -m benchmarks.environments [name …]     makes all of them, or those named, ahead of a run
+python -m benchmarks.harness.environments [name …]     (makes all of them, or those named, ahead of a run)
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".bench"
-PINS = Path(__file__).resolve().parent / "peers"
+PEERS_FOLDER = ROOT / "benchmarks" / "peers"
 PEERS = ("tutorial", "pytriton", "mlserver", "litserve", "bentoml", "ray")
 NEEDS_3_10 = {"pytriton"}
+TOOLS = {"wrk": "wrk", "taskset": "util-linux"}  # command: the Debian package that has it
 LIBRARY = "import sysconfig as s; print(s.get_config_var('LIBDIR') or '', s.get_config_var('INSTSONAME') or '')"
 
 
 class Unavailable(Exception):
-    """This environment cannot be had here; the message says why and what would help."""
+    """An environment or a tool is missing and cannot be made here; the message says why and what would help."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,18 @@ class Environment:
 
     @property
     def requirements(self) -> Path:
-        return PINS.parent / "requirements.txt" if self.name == "driver" else PINS / f"requirements-{self.name}.txt"
+        if self.name == "driver":
+            return Path(__file__).with_name("requirements.txt")
+        return PEERS_FOLDER / f"requirements-{self.name}.txt"
 
     def ensure(self) -> None:
-        """Make it, or make it anew where the pins or the Python changed. Raises Unavailable."""
+        """Create it, or recreate it where the pins or the Python changed. Raises Unavailable where that fails."""
         python = python_3_10() if self.name in NEEDS_3_10 else Path(sys.executable)
         stamp = self.folder / "made-from"
         wanted = hashlib.sha256(self.requirements.read_bytes()).hexdigest() + _version(python)
         if stamp.is_file() and stamp.read_text() == wanted:
             return
-        print(f"Making .bench/{self.name} (once; minutes where packages must be fetched) …", flush=True)
+        print(f"Making .bench/{self.name} (once; takes minutes if packages must be downloaded) …", flush=True)
         HOME.mkdir(exist_ok=True)
         (HOME / ".gitignore").write_text("*\n")
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -58,6 +61,19 @@ class Environment:
         pip = [str(self.bin / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         _run([*pip, "-r", str(self.requirements)], self.name)
         stamp.write_text(wanted)
+
+
+def require_tools() -> None:
+    """Raises Unavailable where wrk or taskset is not installed."""
+    for tool, package in TOOLS.items():
+        if shutil.which(tool) is None:
+            raise Unavailable(f"{tool} is not installed: apt-get install {package} (on Debian)")
+
+
+def service_python() -> Path:
+    """The Python that runs the service: BENCH_SERVICE_PYTHON, else .venv's, else the one that runs this."""
+    own = ROOT / ".venv" / "bin" / "python"
+    return Path(os.environ.get("BENCH_SERVICE_PYTHON") or (own if own.exists() else sys.executable))
 
 
 def python_3_10() -> Path:

@@ -1,7 +1,7 @@
 """Is CUDA worth it, and does it say the same? For a machine with an NVIDIA GPU and onnxruntime-gpu.
 
     pip install onnxruntime-gpu    (in place of onnxruntime)
-    python -m benchmarks.cuda [--seconds 2]
+    python -m benchmarks.studies.cuda [--seconds 2]
 
 Both providers as the service loads them (service/model.py), digit by digit the same within 1e-4, and digits a second at
 each size of batch, CUDA with and without bound inputs and outputs. Exit 1 where the answers differ, 2 without CUDA.
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.digits import digits
+from benchmarks.harness.digits import digits
 from service.engine.model import OUTPUT, TOLERANCE, Model
 from service.errors import ProviderUnavailable
 from service.repository.repository import Repository

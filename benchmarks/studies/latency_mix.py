@@ -1,6 +1,6 @@
 """Small requests beside big ones: how long one digit takes while another client posts 10,000 at a time.
 
-python -m benchmarks latency_mix
+python -m benchmarks.studies.latency_mix
 One connection sends single digits as JSON, in a closed loop and at 50 a second; meanwhile nobody, or one client back to
 back with 10,000-digit bodies, raw or JSON. Exit 1 where p99 is more than 3 times its unloaded value.
 """
@@ -17,12 +17,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 
-from benchmarks import contenders, forms
-from benchmarks.arena import Arena, opened, parser
-from benchmarks.digits import Pixels, digits
-from benchmarks.entrant import Entrant
-from benchmarks.load import command as wrk
-from benchmarks.load import parse
+from benchmarks.harness import contenders, forms
+from benchmarks.harness.arena import Arena, opened
+from benchmarks.harness.digits import Pixels, digits
+from benchmarks.harness.entrant import Entrant
+from benchmarks.harness.load import command as wrk
+from benchmarks.harness.load import parse
+from benchmarks.harness.options import base_parser
 
 MANY, PACE, FLOOR = 10_000, 1 / 50, 3.0
 Encode = Callable[[Pixels], forms.Body]
@@ -31,10 +32,10 @@ Case = tuple[str, str]  # who else asks; how the single digits come
 
 
 def main() -> None:
-    asked = parser("python -m benchmarks latency_mix", "Single digits beside big bodies.")
-    asked.add_argument("--rounds", type=int, default=3, help="interleaved rounds, pooled (3)")
-    asked.add_argument("--seconds", type=float, default=6, help="seconds a case and round (6)")
-    options = asked.parse_args()
+    parser = base_parser("python -m benchmarks.studies.latency_mix", "Single digits beside big bodies.")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds, pooled (3)")
+    parser.add_argument("--seconds", type=float, default=6, help="seconds a case and round (6)")
+    options = parser.parse_args()
     with opened(options) as arena:
         took = measure(arena, options.rounds, options.seconds)
     sys.exit(report(took))

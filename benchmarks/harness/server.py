@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.family import Family
+from benchmarks.harness.family import Family
 
 START_LIMIT, END_LIMIT = 120, 7
 INTERRUPTIBLE = ("env", "--default-signal=INT")  # a shell's background jobs inherit an ignored SIGINT

@@ -1,6 +1,6 @@
 """Where the time of a one-digit request goes, stage by stage: the profile behind the floors.
 
-    python -m benchmarks.stages [--together 32]      (in .venv)
+    python -m benchmarks.studies.stages [--together 32]      (in .venv)
 
 Feeds requests to uvicorn's protocol in this process, as a socket would, and throws the answers away: no kernel is in
 these numbers. So many connections ask in one turn of the event loop. Each row of the fast path adds a stage to the one
@@ -25,9 +25,9 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from benchmarks import ceiling
-from benchmarks.digits import digits
-from benchmarks.forms import json_body, png_body, raw_body
+from benchmarks.harness import ceiling
+from benchmarks.harness.digits import digits
+from benchmarks.harness.forms import json_body, png_body, raw_body
 from service.app import create_app
 from service.server.protocol import Headers, Protocol, Reply
 from service.settings import Settings
@@ -154,7 +154,7 @@ async def measure(together: int) -> list[tuple[str, list[float]]]:
     for data in requests:
         for (_, cells), (kind, asked, lane) in zip(rows, bare(app), strict=True):
             cells.append(await microseconds(kind, asked, lane, data, together))
-    importlib.import_module("benchmarks.unobserved")  # takes them out of this process, for good
+    importlib.import_module("benchmarks.studies.unobserved")  # takes them out of this process, for good
     without = [await microseconds(Protocol, app, app.fast_path, data, together) for data in requests]
     return [*rows, ("all of it on the fast path, without metrics and logs", without)]
 

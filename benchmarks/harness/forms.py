@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from benchmarks.digits import Pixels, png
+from benchmarks.harness.digits import Pixels, png
 
 Probabilities = NDArray[np.float64]
 Body = tuple[bytes, dict[str, str]]

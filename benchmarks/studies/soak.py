@@ -1,4 +1,4 @@
-"""A long, bounded load on the service: does its memory grow?  python -m benchmarks soak [--requests 1000000]
+"""A long, bounded load on the service: does its memory grow?  python -m benchmarks.studies.soak [--requests 1000000]
 
 One-digit requests as JSON, raw bytes and PNG in turn, over 64 connections. Exit 1 where memory grew after the first
 100,000 requests by more than the allowance, or where a request failed.
@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 from itertools import cycle
 
-from benchmarks import contenders, workloads
-from benchmarks.arena import Arena, opened, parser
-from benchmarks.entrant import Entrant
+from benchmarks.harness import contenders, workloads
+from benchmarks.harness.arena import Arena, opened
+from benchmarks.harness.entrant import Entrant
+from benchmarks.harness.options import base_parser
 
 STEP = 100_000
 SLICE = 3.0  # seconds of one kind of request before the next has its turn
@@ -21,11 +22,11 @@ ALLOWED_MB = 5.0
 
 
 def main() -> None:
-    asked = parser("python -m benchmarks soak", "Memory over many requests.")
-    asked.add_argument("--requests", type=int, default=1_000_000, help="how many (1,000,000)")
-    asked.add_argument("--limit", type=float, default=1200, help="stop after so many seconds, whatever (1200)")
-    asked.add_argument("--connections", type=int, default=64, help="connections (64)")
-    options = asked.parse_args()
+    parser = base_parser("python -m benchmarks.studies.soak", "Memory over many requests.")
+    parser.add_argument("--requests", type=int, default=1_000_000, help="how many (1,000,000)")
+    parser.add_argument("--limit", type=float, default=1200, help="stop after so many seconds, whatever (1200)")
+    parser.add_argument("--connections", type=int, default=64, help="connections (64)")
+    options = parser.parse_args()
     with opened(options) as arena:
         readings = list(soak(arena, options.requests, options.limit, options.connections))
     sys.exit(verdict(readings, options.requests))

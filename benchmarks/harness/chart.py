@@ -10,8 +10,8 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from benchmarks import contenders
-from benchmarks.results import Results
+from benchmarks.harness import contenders
+from benchmarks.harness.results import Results
 
 US, CEILING, PEER, INK, MIN_CONTRAST = "#2563eb", "#cbd5e1", "#94a3b8", "#1e293b", "#64748b"
 CASE = ("json", 64)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from benchmarks.arena import Arena
-from benchmarks.contenders import Contender
-from benchmarks.entrant import Entrant
-from benchmarks.environments import Unavailable
-from benchmarks.results import Results
-from benchmarks.server import Failed
-from benchmarks.workloads import USUAL, Workload
+from benchmarks.harness.arena import Arena
+from benchmarks.harness.contenders import Contender
+from benchmarks.harness.entrant import Entrant
+from benchmarks.harness.environments import Unavailable
+from benchmarks.harness.results import Results
+from benchmarks.harness.server import Failed
+from benchmarks.harness.workloads import USUAL, Workload
 
 Pairs = list[tuple[Workload, int]]
 WARM_UP = 1.0  # seconds of the same load before a contender's first measurement of a workload in a round

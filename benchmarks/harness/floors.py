@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.contenders import PEERS
-from benchmarks.results import Results, least
+from benchmarks.harness.contenders import PEERS
+from benchmarks.harness.results import Results, least
 
 PEER_KEYS = [peer.key for peer in PEERS]
 JSON, PNG, RAW = ("json", 64), ("png", 64), ("raw", 64)

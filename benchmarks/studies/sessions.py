@@ -1,6 +1,6 @@
 """What each choice of service/model.py is worth: ONNX Runtime's options, one changed at a time, on one core.
 
-    python -m benchmarks.sessions [--rounds 5]      (in .venv)
+    python -m benchmarks.studies.sessions [--rounds 5]      (in .venv)
 
 Every variant runs in a process of its own, in turns, on the server's core; the table has medians over the rounds.
 Run by the service's own Python, so that the library is the same.
@@ -141,7 +141,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(asked.rounds):
             for name, rounds in found.items():
-                command = [sys.executable, "-m", "benchmarks.sessions", "--models", str(asked.models)]
+                command = [sys.executable, "-m", "benchmarks.studies.sessions", "--models", str(asked.models)]
                 done = subprocess.run([*command, "--one", name, folder], capture_output=True, text=True, check=True)
                 rounds.append(json.loads(done.stdout))
     print(table(found))

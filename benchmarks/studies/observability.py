@@ -1,6 +1,6 @@
 """What do metrics and logs cost? The service as it is, without any, and with a line for every request, in turns.
 
-python -m benchmarks observability [--rounds 5] [--seconds 4]
+python -m benchmarks.studies.observability [--rounds 5] [--seconds 4]
 One digit as JSON and as raw bytes, 64 connections. Exit 1 where the service as it is reaches less than 95 % of what it
 reaches without metrics and logs.
 """
@@ -13,15 +13,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from statistics import median
 
-from benchmarks import contenders
-from benchmarks.arena import Arena, opened, parser
-from benchmarks.entrant import Entrant
-from benchmarks.workloads import BY_KEY
+from benchmarks.harness import contenders
+from benchmarks.harness.arena import Arena, opened
+from benchmarks.harness.entrant import Entrant
+from benchmarks.harness.options import base_parser
+from benchmarks.harness.workloads import BY_KEY
 
 FLOOR = 0.95
 US = contenders.US
 WITHOUT = replace(
-    US, key="without", label="without metrics and logs", command=("{python}", "{root}/benchmarks/unobserved.py")
+    US, key="without", label="without metrics and logs", command=("{python}", "-m", "benchmarks.studies.unobserved")
 )
 EVERY = replace(
     US, key="every", label="with a line for every request", variables={**US.variables, "DIGITS_ACCESS_LOG": "1"}
@@ -30,10 +31,10 @@ Rates = dict[tuple[str, str], list[float]]
 
 
 def main() -> None:
-    asked = parser("python -m benchmarks observability", "What metrics and logs cost.")
-    asked.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
-    asked.add_argument("--seconds", type=float, default=4, help="seconds a measurement (4)")
-    options = asked.parse_args()
+    parser = base_parser("python -m benchmarks.studies.observability", "What metrics and logs cost.")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    parser.add_argument("--seconds", type=float, default=4, help="seconds a measurement (4)")
+    options = parser.parse_args()
     with opened(options) as arena:
         rates = measure(arena, options.rounds, options.seconds)
     sys.exit(report(rates))

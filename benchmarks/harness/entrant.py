@@ -8,15 +8,15 @@ from dataclasses import asdict
 
 import httpx
 
-from benchmarks import bulk
-from benchmarks.arena import Arena
-from benchmarks.contenders import CEILING, Contender
-from benchmarks.digits import digits
-from benchmarks.forms import Form
-from benchmarks.load import load
-from benchmarks.results import Measurement
-from benchmarks.server import Failed, Server
-from benchmarks.workloads import ONLY_US, Workload
+from benchmarks.harness import bulk
+from benchmarks.harness.arena import Arena
+from benchmarks.harness.contenders import CEILING, Contender
+from benchmarks.harness.digits import digits
+from benchmarks.harness.forms import Form
+from benchmarks.harness.load import load
+from benchmarks.harness.results import Measurement
+from benchmarks.harness.server import Failed, Server
+from benchmarks.harness.workloads import ONLY_US, Workload
 
 PATIENCE = 60
 

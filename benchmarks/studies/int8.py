@@ -1,6 +1,6 @@
 """Would int8 pay? Static quantisation of a published version, calibrated on training digits: speed and accuracy.
 
-    python -m benchmarks.int8 --data PATH          (in .venv, which has onnxruntime's quantiser by way of training)
+    python -m benchmarks.studies.int8 --data PATH     (in .venv with the training extra)
 
 It publishes nothing; benchmarks/README.md has what it found.
 """

@@ -1,6 +1,6 @@
 """What start-up time and memory are made of: the libraries that every server of this kind loads, and what is ours.
 
-    python -m benchmarks.imports [--rounds 7]      (in .venv)
+    python -m benchmarks.studies.imports [--rounds 7]      (in .venv)
 
 Each step is imported in a fresh interpreter on one core, after those before it; medians over the rounds.
 """
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STEPS = {
     "Python itself": "",
     "asyncio, uvloop, httptools": "import asyncio, uvloop, httptools",

@@ -14,7 +14,7 @@ from itertools import chain
 
 import numpy as np
 
-from benchmarks.load import Measured
+from benchmarks.harness.load import Measured
 
 PATIENCE = 120
 Completion = tuple[float, float, int]  # when, how long it took, HTTP status

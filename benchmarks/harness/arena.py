@@ -16,13 +16,23 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import machine
-from benchmarks.contenders import Contender
-from benchmarks.environments import HOME, ROOT, Environment, python_3_10, shared_library
-from benchmarks.reference import Reference
-from benchmarks.server import Server, free_port
+from benchmarks.harness import machine
+from benchmarks.harness.contenders import Contender
+from benchmarks.harness.environments import (
+    HOME,
+    PEERS_FOLDER,
+    ROOT,
+    Environment,
+    Unavailable,
+    python_3_10,
+    require_tools,
+    service_python,
+    shared_library,
+)
+from benchmarks.harness.reference import Reference
+from benchmarks.harness.server import Server, free_port
 
-PEERS = Path(__file__).with_name("peers")
+IN_PROCESS = Path(__file__).with_name("inprocess.py")
 
 
 @dataclass(frozen=True)
@@ -46,13 +56,12 @@ class Arena:
         variables |= {"BENCH_MODEL": str(self.reference.path), "BENCH_PORT": str(port)}
         if contender.environment == "pytriton":
             variables["LD_LIBRARY_PATH"] = str(shared_library(python_3_10()))
-        folder = PEERS if contender.environment else self.scratch  # the service writes into its working folder
+        folder = PEERS_FOLDER if contender.environment else self.scratch  # the service writes into its working folder
         return Server(command, variables, folder, port, self.server_core)
 
     def in_process(self, seconds: float) -> Mapping[str, object]:
         """onnxruntime alone on the server's core: see inprocess.py."""
-        script = str(PEERS.parent / "inprocess.py")
-        command = ["taskset", "-c", str(self.server_core), str(self.service_python), script]
+        command = ["taskset", "-c", str(self.server_core), str(self.service_python), str(IN_PROCESS)]
         done = subprocess.run(
             [*command, str(self.reference.path), str(seconds)],
             capture_output=True, text=True, timeout=seconds + 120, check=True,
@@ -84,25 +93,16 @@ class Arena:
         }
 
 
-def parser(name: str, description: str) -> argparse.ArgumentParser:
-    """A command line with what every run needs to know."""
-    asked = argparse.ArgumentParser(prog=name, description=description)
-    asked.add_argument("--models-dir", type=Path, default=ROOT / "models", help="the model repository (models)")
-    asked.add_argument("--model", default="digits", help="the model's name in it (digits)")
-    asked.add_argument("--server-core", type=int, help="core of the server (the first)")
-    asked.add_argument("--load-core", type=int, help="core of wrk (the second)")
-    return asked
-
-
 @contextmanager
 def opened(options: argparse.Namespace) -> Iterator[Arena]:
     """The arena that the command line asks for; this process moves to the load's core. Exits with advice."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every server is ended then too
     with tempfile.TemporaryDirectory(prefix="bench-run-") as scratch:
         try:
+            require_tools()
             reference = Reference.current(options.models_dir, options.model)
             server, load = machine.cores(options.server_core, options.load_core)
-        except (FileNotFoundError, ValueError) as error:
+        except (FileNotFoundError, ValueError, Unavailable) as error:
             sys.exit(f"Cannot run: {error}")
         psutil.Process().cpu_affinity([load])
-        yield Arena(reference, server, load, Path(scratch), Path(os.environ["BENCH_SERVICE_PYTHON"]))
+        yield Arena(reference, server, load, Path(scratch), service_python())
