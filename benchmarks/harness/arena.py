@@ -1,4 +1,4 @@
-"""Where a run takes place: which core is whose, which model is served, and how a contender is started there."""
+"""Where a run takes place: the cores, the served model, and how a contender is started."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ IN_PROCESS = Path(__file__).with_name("inprocess.py")
 
 @dataclass(frozen=True)
 class Arena:
-    """Two cores, one model, a scratch folder, and the Python that has the service."""
+    """Two cores, one model, a temporary folder, and the Python that runs the service."""
 
     reference: Reference
     server_core: int
@@ -46,7 +46,7 @@ class Arena:
     service_python: Path
 
     def launch(self, contender: Contender) -> Server:
-        """Start `contender` on the server's core. Raises Unavailable where its environment cannot be had."""
+        """Start `contender` on the server's core. Raises Unavailable where its environment cannot be made."""
         if contender.environment:
             Environment(contender.environment).ensure()
         port = free_port()
@@ -60,7 +60,7 @@ class Arena:
         return Server(command, variables, folder, port, self.server_core)
 
     def in_process(self, seconds: float) -> Mapping[str, object]:
-        """onnxruntime alone on the server's core: see inprocess.py."""
+        """Throughput of onnxruntime without a server, on the server's core; inprocess.py gives the format."""
         command = ["taskset", "-c", str(self.server_core), str(self.service_python), str(IN_PROCESS)]
         done = subprocess.run(
             [*command, str(self.reference.path), str(seconds)],
@@ -70,7 +70,7 @@ class Arena:
         return dict(json.loads(done.stdout))
 
     def version(self, contender: Contender) -> str:
-        """The installed version of what the contender is named after."""
+        """The installed version of the contender's package, or "?"."""
         program = f"import importlib.metadata as m; print(m.version({contender.package!r}))"
         command = [str(self._python(contender)), "-c", program]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "?"
@@ -95,8 +95,8 @@ class Arena:
 
 @contextmanager
 def opened(options: argparse.Namespace) -> Iterator[Arena]:
-    """The arena that the command line asks for; this process moves to the load's core. Exits with advice."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every server is ended then too
+    """The arena for these options. Pins this process to the load's core. Exits with advice on a failure."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # raises SystemExit, so that every server is ended
     with tempfile.TemporaryDirectory(prefix="bench-run-") as scratch:
         try:
             require_tools()

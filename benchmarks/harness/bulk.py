@@ -1,7 +1,7 @@
-"""Big requests over a few connections, timed from completion to completion.
+"""Load with large requests over a few connections; the rate is taken between completions.
 
-wrk counts what finished within its time; with a handful of long requests the ones cut off at the end would be a tenth
-of all. Here the rate is taken between two completions of the steady state, and nothing is abandoned in a queue.
+wrk drops the requests that are unfinished when its time is up: with four long ones under way, a tenth of all. Here
+every request is waited for, and the rate is taken between two completions in the steady state.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 
 from benchmarks.harness.load import Measured
 
-PATIENCE = 120
-Completion = tuple[float, float, int]  # when, how long it took, HTTP status
+TIMEOUT_S = 120
+Completion = tuple[float, float, int]  # time of completion (s), duration (s), HTTP status (0: no answer)
 
 
 def post(port: int, path: str, body: bytes, headers: Mapping[str, str], connections: int, seconds: float) -> Measured:
-    """Closed loop over `connections`, one thread each, until `seconds` have passed and the last one is answered."""
+    """Closed loop with one thread per connection, for `seconds`; every request begun is waited for."""
     began = time.perf_counter()
 
     def one_connection(_: int) -> list[Completion]:
@@ -42,7 +42,7 @@ def post(port: int, path: str, body: bytes, headers: Mapping[str, str], connecti
 
 
 def _loop(port: int, path: str, body: bytes, headers: Mapping[str, str], end: float) -> list[Completion]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     done: list[Completion] = []
     while not done or time.perf_counter() < end:
         began = time.perf_counter()
@@ -62,7 +62,7 @@ def _loop(port: int, path: str, body: bytes, headers: Mapping[str, str], end: fl
 
 
 def _rate(ends: list[float], connections: int, began: float, end: float) -> float:
-    """Completions a second once every connection has had its first, up to the end of the time; else over all."""
+    """Completions per second after each connection's first one; over the whole run where that is too short."""
     steady = [when for when in ends[connections - 1 :] if when <= end]
     if len(steady) > connections:
         return (len(steady) - 1) / (steady[-1] - steady[0])

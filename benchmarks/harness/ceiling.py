@@ -1,6 +1,6 @@
-"""The ceiling: an ASGI function that reads the body and answers a constant of the size of our answer. Nothing else.
+"""The ceiling: an ASGI function that only reads the body and answers a constant as long as the service's answer.
 
-BENCH_ANSWER_BYTES says how many bytes; run by uvicorn with uvloop and httptools, as the service is.
+BENCH_ANSWER_BYTES is that length in bytes. It is run by uvicorn with uvloop and httptools, as the service is.
 """
 
 from __future__ import annotations

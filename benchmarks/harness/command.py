@@ -1,4 +1,4 @@
-"""The command line: choose, run, report. Runs in .bench/driver; python -m benchmarks brings it there."""
+"""One benchmark: choose, run, report. `python -m benchmarks` runs this module in .bench/driver."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.harness.environments import HOME, ROOT, Environment, Unavailable
 from benchmarks.harness.options import parser
 from benchmarks.harness.results import Results
 
-BUSY = 0.7  # load average above which another program disturbs the measurement
+BUSY = 0.7  # load average above which other programs disturb the measurement
 KEPT = ROOT / "benchmarks" / "results"
 CHART = ROOT / "docs" / "benchmark.png"
 
@@ -31,9 +31,9 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> Results:
-    """Run everything that was asked for."""
-    _refuse_unknown("contender", options.only, contenders.BY_KEY)
-    _refuse_unknown("workload", options.workloads, workloads.BY_KEY)
+    """Run the chosen contenders and workloads."""
+    _reject_unknown("contender", options.only, contenders.BY_KEY)
+    _reject_unknown("workload", options.workloads, workloads.BY_KEY)
     field = [c for c in contenders.ALL if not options.only or c.key in options.only]
     wanted = options.workloads or (floors.WORKLOADS if options.floors else None)
     if options.quick:
@@ -42,14 +42,14 @@ def measure(options: argparse.Namespace) -> Results:
     with arena.opened(options) as place:
         results = _empty(options, place)
         if results.machine["load_average_before"] > BUSY:
-            print("The machine is busy: these figures are good for seeing that all works, and for nothing else.")
+            print("The machine is busy: do not use these figures, they show only that everything works.")
         results.left_out |= unavailable
         rounds.run(place, field, workloads.chosen(wanted, options.quick), options.rounds, options.seconds, results)
     return results
 
 
 def save(results: Results, partial: bool) -> None:
-    """Write JSON and tables. Only a whole run changes what the repository shows: others are kept under .bench/."""
+    """Write JSON, tables and chart: into the repository for a complete run, under .bench/ for a partial one."""
     folder = HOME / "results" if partial else KEPT
     path = folder / f"{results.settings['date'].replace(':', '').replace(' ', '-')}.json"
     results.save(path)
@@ -72,7 +72,7 @@ def _empty(options: argparse.Namespace, place: arena.Arena) -> Results:
 
 
 def _environments(field: list[contenders.Contender]) -> dict[str, str]:
-    """Make what is missing before the clock runs. Returns who cannot take part, and why."""
+    """Make missing environments before the run. Returns contender -> why it cannot take part."""
     left_out: dict[str, str] = {}
     for contender in field:
         if contender.environment:
@@ -84,9 +84,9 @@ def _environments(field: list[contenders.Contender]) -> dict[str, str]:
     return left_out
 
 
-def _refuse_unknown(what: str, asked: list[str], known: Mapping[str, object]) -> None:
+def _reject_unknown(what: str, asked: list[str], known: Mapping[str, object]) -> None:
     if unknown := [key for key in asked if key not in known]:
-        sys.exit(f"No {what} {', '.join(unknown)}; there are {', '.join(known)}")
+        sys.exit(f"Unknown {what}: {', '.join(unknown)}. Choose from {', '.join(known)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who takes part: how each server is started, set up for speed as its own documentation says, and asked."""
+"""Who takes part: how each server is started, configured for speed after its documentation, and sent requests."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Contender:
     Attributes:
         key: its name on the command line and in the results.
         label: its name in tables and the chart.
-        environment: the folder under .bench/ it runs in; None is the service's own Python.
-        command: what to run; {python}, {bin}, {port} and the like are filled in by arena.py.
-        variables: environment variables, filled in alike.
-        forms: kind of workload to the form this server takes it in; a kind it lacks is left out.
+        command: what to run; arena.py fills in {python}, {bin}, {port} and other places.
+        forms: kind of workload -> the form this server takes it in; kinds that it cannot take are absent.
+        environment: its folder under .bench/; None for the service's own Python.
+        variables: environment variables, filled in as in `command`.
         package: the distribution whose version the table shows.
     """
 
@@ -33,20 +33,20 @@ class Contender:
 
 
 def _kinds(path: str, decode: forms.Decoder, png: Form | None = None) -> dict[str, Form]:
-    """The usual peer: JSON for one digit and for many; PNG where it has a form for it."""
+    """The forms of most peers: JSON for one digit and for many, and PNG where the peer can take it."""
     as_json = Form("JSON", path, forms.json_body, decode)
     return {"json": as_json, "bulk": as_json} | ({"png": png} if png else {})
 
 
 def _bodies(path: str, decode: forms.Decoder) -> dict[str, Form]:
-    """A server that takes all three bodies at one address."""
+    """The forms of a server that takes JSON, PNG and raw bytes at one address."""
     raw = Form("raw", path, forms.raw_body, decode)
     as_json, as_png = Form("JSON", path, forms.json_body, decode), Form("PNG", path, forms.png_body, decode)
     return {"json": as_json, "png": as_png, "raw": raw, "bulk": raw}
 
 
-def _nothing(_: bytes, __: Mapping[str, str]) -> forms.Probabilities:
-    raise NotImplementedError("the ceiling answers a constant: there is nothing to decode")
+def _undecodable(_: bytes, __: Mapping[str, str]) -> forms.Probabilities:
+    raise NotImplementedError("the ceiling answers a constant, which has no probabilities")
 
 
 def _lit(key: str, label: str, batch: int) -> Contender:
@@ -77,7 +77,7 @@ CEILING = Contender(
     key="ceiling",
     label="ceiling: bare ASGI, constant answer",
     command=(*UVICORN, *FAST, "--lifespan", "off", "--app-dir", "{root}", "benchmarks.harness.ceiling:app"),
-    forms={kind: form for kind, form in _bodies("/", _nothing).items() if kind != "bulk"},
+    forms={kind: form for kind, form in _bodies("/", _undecodable).items() if kind != "bulk"},
     variables={"BENCH_ANSWER_BYTES": "{answer_bytes}"},
     package="uvicorn",
 )

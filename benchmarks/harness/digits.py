@@ -1,4 +1,4 @@
-"""Handwritten-looking digits to send: strokes of a round pen, drawn in 28x28 as MNIST's are. No data set is needed."""
+"""Digits to send: strokes of a round pen in 28x28 pixels, similar to MNIST. No data set is needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 Pixels = NDArray[np.uint8]
 Point = tuple[float, float]
 
-SCALE, BOX, PEN = 8, 20, 2.3  # drawn at eight times the size; the ink fits 20x20; the pen is 2.3 pixels wide
+SCALE, BOX, PEN = 8, 20, 2.3  # drawn at 8 times the size; the ink fits 20x20 pixels; the pen is 2.3 pixels wide
 
 
 def _arc(x: float, y: float, rx: float, ry: float, start: float, end: float) -> list[Point]:
@@ -35,7 +35,7 @@ STROKES: dict[int, list[list[Point]]] = {  # in a unit square, y downwards; angl
 
 
 def draw(digit: int, slant: float = 0.12) -> Pixels:
-    """One digit as uint8 (28, 28), bright ink on a dark ground, leaning to the right by `slant`."""
+    """One digit as uint8 (28, 28), bright ink on a dark background, leaning to the right by `slant`."""
     canvas = Image.new("L", (28 * SCALE, 28 * SCALE))
     pen = ImageDraw.Draw(canvas)
     edge, size, radius = 4 * SCALE, BOX * SCALE, PEN * SCALE / 2
@@ -48,13 +48,13 @@ def draw(digit: int, slant: float = 0.12) -> Pixels:
 
 
 def digits(count: int) -> Pixels:
-    """uint8 (count, 28, 28): a hundred different digits, over and over. The first is a 3."""
+    """uint8 (count, 28, 28): 100 different digits, repeated. The first is a 3."""
     different = [draw((3 + i) % 10, slant=-0.1 + 0.03 * (i // 10)) for i in range(min(count, 100))]
     return np.resize(np.stack(different), (count, 28, 28))
 
 
 def png(pixels: Pixels) -> bytes:
-    """One digit (28, 28) as a grey PNG file."""
+    """One digit, uint8 (28, 28), as a greyscale PNG file."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""One contender in one round: started, checked for being right, measured, weighed and ended."""
+"""A contender that is running: started, its answers checked, its speed and memory measured, ended."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from benchmarks.harness.results import Measurement
 from benchmarks.harness.server import Failed, Server
 from benchmarks.harness.workloads import ONLY_US, Workload
 
-PATIENCE = 60
+TIMEOUT_S = 60
 
 
 class Entrant:
-    """A running contender. Between its turns it is stopped (SIGSTOP), so that its idle polling takes from nobody."""
+    """A running contender. Between its turns it is suspended (SIGSTOP), because some servers poll while idle."""
 
     def __init__(self, contender: Contender, arena: Arena) -> None:
         self.contender = contender
@@ -56,18 +56,18 @@ class Entrant:
         return workload.kind in self.contender.forms
 
     def check(self, workload: Workload) -> None:
-        """Raise Failed unless it answers this workload rightly. Also drains what an earlier load left in its queue."""
+        """Raise Failed unless its answer is right. Waits behind requests that an earlier load left in its queue."""
         form = self.contender.forms[workload.kind]
         try:
-            with httpx.Client(base_url=self.address, timeout=PATIENCE, trust_env=False) as client:
+            with httpx.Client(base_url=self.address, timeout=TIMEOUT_S, trust_env=False) as client:
                 right = self._is_right(client, form, workload.digits)
         except httpx.TransportError as error:
-            raise Failed(f"{workload.title} as {form.name} is not answered: {error!r}") from None
+            raise Failed(f"{workload.title} as {form.name} got no answer: {error!r}") from None
         if not right:
-            raise Failed(f"{workload.title} as {form.name} is answered wrongly: {self._wrong}")
+            raise Failed(f"{workload.title} as {form.name} got a wrong answer: {self._wrong}")
 
     def measure(self, workload: Workload, connections: int, seconds: float, round_: int) -> Measurement:
-        """One measurement from the other core: by wrk, or by bulk.py where single requests are long."""
+        """One measurement from the load's core: with wrk, or with bulk.py where single requests take long."""
         form = self.contender.forms[workload.kind]
         body, headers = form.encode(digits(workload.digits))
         file = self._arena.scratch / f"{self.contender.key}-{workload.key}"
@@ -91,7 +91,7 @@ class Entrant:
         return self._server.family.memory_mb()
 
     def idle_cpu(self, seconds: float = 1.0) -> float:
-        """Share of the core that it uses while nobody asks."""
+        """CPU time per second while it gets no requests: 1.0 is a whole core."""
         before = self._server.family.cpu_seconds()
         time.sleep(seconds)
         return (self._server.family.cpu_seconds() - before) / seconds

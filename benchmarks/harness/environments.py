@@ -1,6 +1,6 @@
 """Virtual environments under .bench/: one for the driver and one per peer. Imports the standard library only.
 
-python -m benchmarks.harness.environments [name …]     (makes all of them, or those named, ahead of a run)
+python -m benchmarks.harness.environments [NAME …]     (makes all of them, or those named, ahead of a run)
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment that holds exactly the pins of its requirements file."""
+    """A virtual environment made from one requirements file."""
 
     name: str
 
@@ -94,7 +94,7 @@ def python_3_10() -> Path:
 
 
 def shared_library(python: Path) -> Path | None:
-    """The folder of this Python's shared library, or None where it has none (or does not run)."""
+    """The folder of this Python's shared library; None where it has none or does not run."""
     found = subprocess.run([str(python), "-c", LIBRARY], capture_output=True, text=True, check=False)
     folder, _, name = found.stdout.strip().partition(" ")
     return Path(folder) if name.endswith((".so", ".so.1.0")) and (Path(folder) / name).exists() else None

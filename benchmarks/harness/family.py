@@ -1,4 +1,4 @@
-"""All processes that one server consists of, wherever they have moved to: weighed, stopped for a while, ended."""
+"""All processes of one server, also those that left its process group: measured, suspended, ended."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TypeVar
 import psutil
 
 Answer = TypeVar("Answer")
-MARK = "BENCH_RUN"  # every process we start inherits this variable, so none escapes by leaving the process group
+MARK = "BENCH_RUN"  # inherited by every process that we start, so that it is found outside its process group too
 
 
 class Family:
-    """The living processes that carry our mark in their environment, and their descendants.
+    """The live processes with our mark in their environment, and their descendants.
 
     Attributes:
-        mark: what to start the first of them with.
+        mark: the environment variable to start the first of them with.
     """
 
     def __init__(self) -> None:
@@ -28,19 +28,21 @@ class Family:
         marked = [process for process in psutil.process_iter() if self._is_marked(process)]
         found = {process.pid: process for process in marked}
         for process in marked:
-            with contextlib.suppress(psutil.Error):  # a child may have thrown its environment away
+            with contextlib.suppress(
+                psutil.Error
+            ):  # it ended; a child is asked for too, since it may have cleared its environment
                 found |= {child.pid: child for child in process.children(recursive=True)}
         return list(found.values())
 
     def memory_mb(self) -> float:
-        """Proportional set size of all, in MB (10^6 bytes), as it would be with nobody else on the machine.
+        """Proportional set size of all in MB (10^6 bytes), as if no other process shared their pages.
 
-        Plain PSS would count only a share of the Python and libc pages that the other contenders map too.
+        Plain PSS would divide pages of Python and libc by the number of contenders that map them.
         """
         shared: dict[str, int] = {}
         own = 0
         for mapping in chain.from_iterable(self._ask(lambda process: process.memory_maps(grouped=True))):
-            if mapping.path.startswith("["):  # heap, stack, anonymous: shared with the family at most
+            if mapping.path.startswith("["):  # heap, stack, anonymous memory: shared within this family only
                 own += mapping.pss
             else:
                 own += mapping.private_clean + mapping.private_dirty
@@ -49,7 +51,7 @@ class Family:
         return (own + sum(shared.values())) / 1e6
 
     def cpu_seconds(self) -> float:
-        """CPU time used so far by those alive."""
+        """CPU time, user and system, that the live processes have used so far."""
         return sum(self._ask(lambda process: sum(process.cpu_times()[:2])))
 
     def listens_on(self, port: int) -> bool:
@@ -58,14 +60,14 @@ class Family:
         return any(found.status == psutil.CONN_LISTEN and found.laddr.port == port for found in sockets)
 
     def pause(self) -> None:
-        """Stop them all (SIGSTOP): an idle server that polls would take from the one being measured."""
+        """Suspend them all (SIGSTOP): an idle server that polls would take CPU time from the one being measured."""
         self._ask(lambda process: process.suspend())
 
     def resume(self) -> None:
         self._ask(lambda process: process.resume())
 
     def kill(self) -> None:
-        """End every member by its id, at once."""
+        """Kill every member by its id."""
         left = self.members()
         self._ask(lambda process: process.kill())
         psutil.wait_procs(left, timeout=5)

@@ -1,4 +1,4 @@
-"""Forms a request can take: digits in, body and headers out; and an answer's bytes back to probabilities."""
+"""Request formats: digits to a body and its headers, and an answer's bytes to probabilities."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BOUNDARY = "digit-boundary-7f3a"
 
 @dataclass(frozen=True)
 class Form:
-    """One way to ask one server.
+    """One request format of one server.
 
     Attributes:
-        name: what the table calls it.
-        path: where it is posted.
-        encode: digits (n, 28, 28) to the body and its headers.
-        decode: the answer's body and headers to probabilities (n, 10).
+        name: its name in tables.
+        path: the URL path that it is posted to.
+        encode: pixels, uint8 (n, 28, 28), to the body and its headers.
+        decode: the answer's body and headers to probabilities, float64 (n, 10).
     """
 
     name: str
@@ -37,7 +37,7 @@ class Form:
 
 
 def json_body(pixels: Pixels) -> Body:
-    """{"instances": [28 rows of 28, …]}, without blanks."""
+    """{"instances": [28 rows of 28, …]}, without spaces."""
     return orjson.dumps({"instances": pixels.tolist()}), {"Content-Type": "application/json"}
 
 
@@ -50,20 +50,20 @@ def raw_body(pixels: Pixels) -> Body:
 
 
 def file_body(pixels: Pixels) -> Body:
-    """The PNG as the field `file` of a form, as a browser sends it."""
+    """The PNG as field `file` of a multipart form, as a browser sends it."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="digit.png"\r\n'
     body = head.encode() + b"Content-Type: image/png\r\n\r\n" + png(pixels[0]) + f"\r\n--{BOUNDARY}--\r\n".encode()
     return body, {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 
 def v2_body(pixels: Pixels) -> Body:
-    """Open Inference Protocol, JSON tensor."""
+    """Open Inference Protocol with a JSON tensor."""
     tensor = _tensor(pixels) | {"data": pixels.ravel().tolist()}
     return orjson.dumps({"inputs": [tensor]}), {"Content-Type": "application/json"}
 
 
 def v2_binary_body(pixels: Pixels) -> Body:
-    """Open Inference Protocol, binary tensors both ways."""
+    """Open Inference Protocol with binary tensors in request and answer."""
     tensor = _tensor(pixels) | {"parameters": {"binary_data_size": pixels.nbytes}}
     outputs = [{"name": "probabilities", "parameters": {"binary_data": True}}]
     header = orjson.dumps({"inputs": [tensor], "outputs": outputs})
@@ -72,7 +72,7 @@ def v2_binary_body(pixels: Pixels) -> Body:
 
 
 def predictions(body: bytes, _: Mapping[str, str]) -> Probabilities:
-    """Our answer, and the tutorial's; each digit named must be the likeliest one."""
+    """The answer of the service and of the tutorial. Raises ValueError where a digit is not the most probable one."""
     rows = orjson.loads(body)["predictions"]
     found = _rows([row["probabilities"] for row in rows])
     if [row["digit"] for row in rows] != found.argmax(axis=1).tolist():
@@ -94,7 +94,7 @@ def v2_binary(body: bytes, headers: Mapping[str, str]) -> Probabilities:
 
 
 def answer_bytes(expected: Probabilities, model: str, version: int) -> int:
-    """Length of our own answer to these digits: what the ceiling answers too."""
+    """Length of the service's answer to these digits; the ceiling answers as much."""
     rows = [{"digit": int(r.argmax()), "confidence": r.max(), "probabilities": r} for r in expected.astype(np.float32)]
     answer = {"model": {"name": model, "version": version}, "predictions": rows}
     return len(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY))

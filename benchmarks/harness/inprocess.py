@@ -1,6 +1,8 @@
-"""onnxruntime in one process, one thread, no server: digits a second at each batch size.
+"""onnxruntime without a server, in one process and one thread: digits per second at each batch size.
 
-Run by the service's own Python, so that the library is the same:  python inprocess.py MODEL.onnx SECONDS
+    python inprocess.py MODEL.onnx SECONDS
+
+It is run with the service's own Python, so that the library is the same. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ BATCHES = (1, 16, 32, 64, 128, 256, 1024, 4096)
 
 
 def digits_per_second(session: ort.InferenceSession, batch: int, seconds: float) -> float:
-    """Over the runs that fit into `seconds`, at least three; a mean, as a server's throughput is."""
+    """Mean over the runs that fit into `seconds`, at least three. A server's throughput is a mean too."""
     pixels = np.random.default_rng(0).integers(0, 256, (batch, 28, 28, 1), np.uint8)
     session.run(["probabilities"], {"pixels": pixels})
     took: list[float] = []

@@ -1,4 +1,4 @@
-"""wrk: one measurement of one address. It knows nothing of digits or of who answers."""
+"""One measurement of one URL with wrk."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("post.lua")
 ERRORS = ("connect", "read", "write", "status", "timeout")
-PATIENCE = 30  # seconds after which wrk calls a request timed out
+TIMEOUT_S = 30  # after which wrk counts a request as timed out
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What wrk saw. Any error makes the figures invalid: `errors` is then not empty."""
+    """The result of one measurement. The figures are invalid where `errors` is not empty."""
 
     requests: int
     requests_per_second: float
@@ -32,7 +32,7 @@ def command(url: str, body: Path, headers: Mapping[str, str], connections: int, 
         "-t1",
         f"-c{connections}",
         f"-d{max(1, round(seconds))}s",
-        f"--timeout={PATIENCE}s",
+        f"--timeout={TIMEOUT_S}s",
         "-s",
         str(SCRIPT),
     ]
@@ -41,7 +41,7 @@ def command(url: str, body: Path, headers: Mapping[str, str], connections: int, 
 
 
 def parse(output: str) -> Measured:
-    """Read the line that post.lua wrote."""
+    """Parse the last line of the output, which post.lua wrote."""
     found = json.loads(output.strip().splitlines()[-1])
     return Measured(
         requests=found["requests"],
@@ -54,9 +54,9 @@ def parse(output: str) -> Measured:
 
 
 def load(url: str, body: Path, headers: Mapping[str, str], connections: int, seconds: float, core: int) -> Measured:
-    """Load `url` for `seconds`; bounded whatever the server does."""
+    """Load `url` for `seconds`. Ends in bounded time. Raises RuntimeError where wrk fails."""
     wrk = command(url, body, headers, connections, seconds, core)
-    done = subprocess.run(wrk, capture_output=True, text=True, timeout=seconds + 2 * PATIENCE + 30, check=False)
+    done = subprocess.run(wrk, capture_output=True, text=True, timeout=seconds + 2 * TIMEOUT_S + 30, check=False)
     if done.returncode:
         raise RuntimeError(f"wrk failed: {(done.stderr or done.stdout).strip()}")
     return parse(done.stdout)

@@ -1,4 +1,4 @@
-"""Facts of the machine that a reader needs beside the figures."""
+"""Facts about the machine, which are shown with the figures."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def facts(service_python: Path) -> dict[str, Any]:
 
 
 def cores(server: int | None, load: int | None) -> tuple[int, int]:
-    """The two cores to use: those asked for, or the first two that this process may use.
+    """The cores of server and load: those given, or the first two that this process may use.
 
     Raises:
-        ValueError: there are not two different ones.
+        ValueError: these are not two different usable cores.
     """
     usable = sorted(os.sched_getaffinity(0))
     first = usable[0] if server is None else server

@@ -1,4 +1,4 @@
--- wrk: post one body file again and again; say at the end what was measured, as one line of JSON.
+-- For wrk: post the content of one file repeatedly; print the result as one line of JSON.
 -- wrk … -s post.lua URL -- BODY-FILE "Name: value" …
 
 function init(args)

@@ -1,4 +1,4 @@
-"""The model file that everyone serves, and what onnxruntime in this process answers: what is right."""
+"""The model file that all contenders serve, and the right answers, from onnxruntime in this process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Reference:
-    """One published version, read straight from the model repository."""
+    """One version of a model, read from the model repository's files."""
 
     models_dir: Path
     name: str
@@ -28,7 +28,7 @@ class Reference:
         """The promoted version of `name`. Raises FileNotFoundError, with advice, where there is none."""
         current = models_dir / name / "current"
         if not current.is_file():
-            raise FileNotFoundError(f"{current} is missing: train and promote a model, or give --models-dir")
+            raise FileNotFoundError(f"{current} is missing. Train and promote a model, or give --models-dir")
         return cls(models_dir.resolve(), name, int(current.read_text()))
 
     @property
@@ -37,16 +37,17 @@ class Reference:
 
     @property
     def answer_bytes(self) -> int:
-        """Size of our answer to one digit."""
+        """Length of the service's answer to one digit, in bytes."""
         return answer_bytes(self.expected(digits(1)), self.name, self.version)
 
     def expected(self, pixels: Pixels) -> Probabilities:
+        """The right probabilities, float64 (n, 10)."""
         return np.asarray(
             self._session.run(["probabilities"], {"pixels": pixels.reshape(-1, 28, 28, 1)})[0], np.float64
         )
 
     def is_right(self, found: Probabilities, pixels: Pixels) -> bool:
-        """The same digits, and every probability within 1e-4."""
+        """Whether the digits are the same and every probability is within 1e-4."""
         wanted = self.expected(pixels)
         close = found.shape == wanted.shape and np.allclose(found, wanted, rtol=0, atol=TOLERANCE)
         return bool(close and (found.argmax(axis=1) == wanted.argmax(axis=1)).all())

@@ -1,4 +1,4 @@
-"""What a run found: every measurement, and medians and ratios over its rounds."""
+"""The results of a run: every measurement, and medians and ratios over the rounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run of wrk against one contender. With any error its figures do not count."""
+    """One measurement of one contender. With any error its figures are invalid."""
 
     contender: str
     workload: str
@@ -35,13 +35,13 @@ class Measurement:
 
 @dataclass
 class Results:
-    """One run, as it is saved.
+    """One run, in the form in which it is saved as JSON.
 
     Attributes:
         machine: CPU, cores, kernel, Python, versions.
         settings: rounds, seconds, cores used, model.
-        facts: contender -> one dict a round: ready_s, memory_ready_mb, memory_mb, memory_end_mb, idle_cpu.
-        in_process: onnxruntime alone, after each bulk workload of each round.
+        facts: contender -> one dict per round: ready_s, memory_ready_mb, memory_mb, memory_end_mb, idle_cpu.
+        in_process: onnxruntime without a server, measured after each bulk workload of each round.
         left_out: contender (or contender and workload) -> why it was not measured.
     """
 
@@ -54,7 +54,7 @@ class Results:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def of(self, contender: str, workload: str, connections: int) -> list[Measurement]:
-        """The measurements of one cell; empty where it was not measured or where any of them had an error."""
+        """The measurements of one case; empty where there is none or any of them is invalid."""
         key = (contender, workload, connections)
         found = [m for m in self.measurements if (m.contender, m.workload, m.connections) == key]
         return found if all(m.valid for m in found) else []
@@ -64,13 +64,13 @@ class Results:
         return median(found) if found else None
 
     def ratio(self, us: tuple[str, str, int], them: tuple[str, str, int], what: str) -> float | None:
-        """Median over the rounds of ours / theirs: only what ran side by side is compared."""
+        """Median over the rounds of us / them; each ratio is taken within one round."""
         theirs = {m.round: getattr(m, what) for m in self.of(*them)}
         ratios = [getattr(m, what) / theirs[m.round] for m in self.of(*us) if m.round in theirs]
         return median(ratios) if ratios else None
 
     def of_in_process(self, contender: str, workload: str, connections: int) -> float | None:
-        """Digits a second as a share of what onnxruntime does in-process at its best batch."""
+        """Digits per second as a share of onnxruntime's in-process throughput at its best batch size."""
         after = f"{workload}/{connections}"
         alone = {found["round"]: found["digits_per_second"] for found in self.in_process if found["after"] == after}
         cell = self.of(contender, workload, connections)
@@ -82,7 +82,7 @@ class Results:
         return median(found) if found else None
 
     def cells(self) -> Iterator[tuple[str, str, int]]:
-        """Every (contender, workload, connections) that was measured, in order, once."""
+        """Every measured (contender, workload, connections) once, in the order of measurement."""
         yield from dict.fromkeys((m.contender, m.workload, m.connections) for m in self.measurements)
 
     def invalid(self) -> Iterator[Measurement]:
@@ -100,6 +100,6 @@ class Results:
 
 
 def least(values: Iterator[float | None], of: Callable[[list[float]], float] = min) -> float | None:
-    """The smallest (or `of`) of what was measured, or None where nothing was."""
+    """The minimum (or another `of`) of the values that are not None; None where there is none."""
     found = [value for value in values if value is not None]
     return of(found) if found else None

@@ -1,4 +1,4 @@
-"""The run itself: in every round all contenders start one after the other, then take turns at every workload."""
+"""The rounds of a run: in each, all contenders start one by one, then take turns at every workload."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from benchmarks.harness.server import Failed
 from benchmarks.harness.workloads import USUAL, Workload
 
 Pairs = list[tuple[Workload, int]]
-WARM_UP = 1.0  # seconds of the same load before a contender's first measurement of a workload in a round
+WARM_UP_S = 1.0  # of the same load, before each measurement
 
 
 def run(arena: Arena, contenders: Iterable[Contender], pairs: Pairs, rounds: int, seconds: float, out: Results) -> None:
-    """A B C, A B C …, `rounds` times. What cannot take part is said at once and noted in `out.left_out`."""
+    """Measure into `out`, interleaved: A B C, A B C …. A failing contender is printed and noted in `out.left_out`."""
     field = list(contenders)
     for number in range(1, rounds + 1):
         print(f"\nRound {number} of {rounds}", flush=True)
@@ -26,17 +26,17 @@ def run(arena: Arena, contenders: Iterable[Contender], pairs: Pairs, rounds: int
             usual = [pair for pair in pairs if pair[0].key in USUAL]
             for workload, connections in usual:
                 _take_turns(entrants, workload, connections, seconds, number, out)
-            _weigh(entrants, out, "memory_mb")
+            _note_memory(entrants, out, "memory_mb")
             for workload, connections in [pair for pair in pairs if pair not in usual]:
                 _take_turns(entrants, workload, connections, seconds, number, out)
                 if workload.kind == "bulk":
                     _in_process(arena, f"{workload.key}/{connections}", seconds, number, out)
-            _weigh(entrants, out, "memory_end_mb")
+            _note_memory(entrants, out, "memory_end_mb")
 
 
 @contextmanager
 def entered(arena: Arena, contenders: list[Contender], out: Results) -> Iterator[list[Entrant]]:
-    """All contenders, started one after the other and ended whatever happens."""
+    """The contenders that could be started, suspended; all are ended on exit."""
     entrants: list[Entrant] = []
     try:
         for contender in contenders:
@@ -62,6 +62,7 @@ def entered(arena: Arena, contenders: list[Contender], out: Results) -> Iterator
 
 
 def leave_out(out: Results, key: str, why: str) -> None:
+    """Print and note why a contender, or one workload of it, is not measured."""
     print(f"  LEFT OUT  {key}: {why}", flush=True)
     out.left_out[key] = why
 
@@ -77,17 +78,17 @@ def _take_turns(
         entrant.resume()
         try:
             entrant.check(workload)
-            if seconds > WARM_UP:
-                entrant.measure(workload, connections, WARM_UP, number)
+            if seconds > WARM_UP_S:
+                entrant.measure(workload, connections, WARM_UP_S, number)
                 entrant.check(workload)
             found = entrant.measure(workload, connections, seconds, number)
         except Failed as error:
             leave_out(out, f"{key}/{workload.key}", str(error))
         else:
             out.measurements.append(found)
-            said = f"{found.requests_per_second:>10,.0f} req/s  p50 {found.p50_ms:.2f} ms  p99 {found.p99_ms:.2f} ms"
+            figures = f"{found.requests_per_second:>10,.0f} req/s  p50 {found.p50_ms:.2f} ms  p99 {found.p99_ms:.2f} ms"
             print(
-                f"    {entrant.contender.label:36} {said}{'' if found.valid else f'  INVALID {found.errors}'}",
+                f"    {entrant.contender.label:36} {figures}{'' if found.valid else f'  INVALID {found.errors}'}",
                 flush=True,
             )
         finally:
@@ -100,6 +101,6 @@ def _in_process(arena: Arena, after: str, seconds: float, number: int, out: Resu
     print(f"    {'onnxruntime in-process':36} {found['digits_per_second']:>10,.0f} digits/s", flush=True)
 
 
-def _weigh(entrants: list[Entrant], out: Results, name: str) -> None:
+def _note_memory(entrants: list[Entrant], out: Results, name: str) -> None:
     for entrant in entrants:
         out.facts[entrant.contender.key][-1][name] = entrant.memory_mb()

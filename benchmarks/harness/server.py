@@ -1,4 +1,4 @@
-"""One running server: started on one core, found ready, found to be ours, weighed, and ended with all its children."""
+"""A server process: started on one core, waited for until ready, and ended with all its descendants."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ import httpx
 
 from benchmarks.harness.family import Family
 
-START_LIMIT, END_LIMIT = 120, 7
-INTERRUPTIBLE = ("env", "--default-signal=INT")  # a shell's background jobs inherit an ignored SIGINT
+START_LIMIT_S, END_LIMIT_S = 120, 7
+INTERRUPTIBLE = (
+    "env",
+    "--default-signal=INT",
+)  # a background job of a shell ignores SIGINT, and its children inherit that
 QUIET = {"ORT_DISABLE_TELEMETRY": "1", "PYTHONDONTWRITEBYTECODE": "", "PYTHONUNBUFFERED": "1"}
 
 
 class Failed(Exception):
-    """The server did not start, is not ours, or answered wrong; the message says which."""
+    """A server did not start, gave a wrong answer, or another process has its port; the message says which."""
 
 
 def free_port() -> int:
-    """A port that the system says is free on loopback."""
+    """A TCP port on loopback that is free now, chosen by the system."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -37,9 +40,9 @@ class Server:
     """A server process and its descendants, pinned to one core.
 
     Attributes:
-        port: where it listens.
+        port: the TCP port it listens on.
         family: its processes.
-        started_in: seconds from starting the process to its first right answer, once `wait` has returned.
+        started_in: seconds from starting the process to its first right answer; 0 before `wait` returns.
     """
 
     def __init__(self, command: list[str], variables: Mapping[str, str], folder: Path, port: int, core: int) -> None:
@@ -68,31 +71,31 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def wait(self, answers: Callable[[httpx.Client], bool]) -> None:
-        """Ask until `answers` says it is right. Raises Failed where it never is, or where the port is not ours."""
+        """Call `answers` until it returns True. Raises Failed where it never does, or where another process answers."""
         with httpx.Client(base_url=self.address, timeout=10, trust_env=False) as client:
-            while time.perf_counter() - self._began < START_LIMIT:
+            while time.perf_counter() - self._began < START_LIMIT_S:
                 if self._process.poll() is not None:
-                    raise Failed(f"ended while starting: {self.last_words()}")
+                    raise Failed(f"it ended while starting: {self.log_tail()}")
                 with contextlib.suppress(httpx.TransportError):
                     if answers(client):
                         self.started_in = time.perf_counter() - self._began
                         break
                 time.sleep(0.01)
             else:
-                raise Failed(f"gave no answer within {START_LIMIT} s: {self.last_words()}")
+                raise Failed(f"it gave no right answer within {START_LIMIT_S} s: {self.log_tail()}")
         if not self.family.listens_on(self.port):
-            raise Failed(f"port {self.port} is answered by a process that we did not start")
+            raise Failed(f"port {self.port} belongs to a process that the benchmark did not start")
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """The last lines of its log, on one line."""
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        return " | ".join(line.strip() for line in lines[-4:])[-600:] or "it wrote nothing"
+        return " | ".join(line.strip() for line in lines[-4:])[-600:] or "its log is empty"
 
     def end(self) -> None:
-        """Interrupt it as Ctrl-C does, then ask it to end, then kill by id what is left; remove its scratch folder."""
-        for wish in (signal.SIGINT, signal.SIGTERM):
-            self._process.send_signal(wish)
-            deadline = time.monotonic() + END_LIMIT
+        """Send SIGINT, then SIGTERM, then kill what is left by process id; remove its temporary folder."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._process.send_signal(number)
+            deadline = time.monotonic() + END_LIMIT_S
             while self.family.members() and time.monotonic() < deadline:
                 self._process.poll()
                 time.sleep(0.1)

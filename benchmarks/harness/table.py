@@ -1,4 +1,4 @@
-"""Results as Markdown: figures to read, with what was left out and what went wrong said beside them."""
+"""Results as a Markdown page: figures, what was left out, and which measurements are invalid."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def report(results: Results) -> str:
     parts = [
         f"# Benchmark of {results.settings['date']}",
         _machine(results),
-        "## One digit a request, 64 connections",
+        "## One digit per request, 64 connections",
         _headline(results),
-        *(["## Many digits a request", _many(results)] if results.in_process else []),
+        *(["## Many digits per request", _many(results)] if results.in_process else []),
         "## Start and memory",
         _facts(results),
         "## Every measurement",
@@ -35,7 +35,7 @@ def _machine(results: Results) -> str:
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, Linux {machine['kernel']}. "
         f"Server on core {settings['server_core']}, {machine['load']} on core {settings['load_core']}. "
         f"{machine['service']}. Model: {settings['model']}. Medians over {settings['rounds']} interleaved rounds of "
-        f"{settings['seconds']} s a measurement; ratios are taken within each round. "
+        f"{settings['seconds']} s per measurement; ratios are taken within each round. "
         f"Load average before the run: {machine['load_average_before']:.2f}.\n\n"
         f"How to read this: `benchmarks/README.md`. Made by `python -m benchmarks {' '.join(settings['arguments'])}`."
     )
@@ -68,7 +68,7 @@ def _many(results: Results) -> str:
     alone = median(found["digits_per_second"] for found in results.in_process)
     batches = ", ".join(sorted({f"{found['best_batch']:,}" for found in results.in_process}))
     rows.append(["onnxruntime in-process, one thread", f"best: {batches}", "–", "–", _number(alone), "1", "–"])
-    return _table(["", "digits a request", "form", "connections", "digits/s", "of in-process", "p50 / p99 ms"], rows)
+    return _table(["", "digits per request", "form", "connections", "digits/s", "of in-process", "p50 / p99 ms"], rows)
 
 
 def _facts(results: Results) -> str:

@@ -1,4 +1,4 @@
-"""What is asked: how many digits a request, in what kind of body, over how many connections."""
+"""The workloads: how many digits per request, in what kind of body, over how many connections."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Workload:
 
     Attributes:
         key: its name on the command line and in the results.
-        kind: which of a contender's forms carries it.
+        kind: the key of the contender's form that carries it.
         digits: digits in one request.
-        connections: how many connections it is measured over.
+        connections: the numbers of connections to measure with, one after the other.
         title: its name in tables.
     """
 
@@ -33,12 +33,12 @@ WORKLOADS = (
     Workload("4096", "bulk", 4096, (1, 4), "4,096 digits"),
 )
 BY_KEY = {workload.key: workload for workload in WORKLOADS}
-USUAL = {"json", "png", "raw"}  # after these, memory is weighed
-ONLY_US = {"crowd"}  # measured for us and the ceiling: the question is whether throughput falls as connections grow
+USUAL = {"json", "png", "raw"}  # memory is measured after these
+ONLY_US = {"crowd"}  # for the service and the ceiling only: does throughput fall as connections grow?
 
 
 def chosen(keys: list[str] | None, quick: bool = False) -> list[tuple[Workload, int]]:
-    """(workload, connections) pairs to measure, in order. A quick run leaves out all but the ends.
+    """(workload, connections) pairs to measure, in order. A quick run leaves out the middle number of connections.
 
     Raises:
         KeyError: no workload of that name.

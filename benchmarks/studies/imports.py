@@ -1,8 +1,9 @@
-"""What start-up time and memory are made of: the libraries that every server of this kind loads, and what is ours.
+"""Start-up time and memory by step: the libraries, the service's own modules, and the application with its model.
 
-    python -m benchmarks.studies.imports [--rounds 7]      (in .venv)
+    .venv/bin/python -m benchmarks.studies.imports [--rounds 7]
 
-Each step is imported in a fresh interpreter on one core, after those before it; medians over the rounds.
+Each round imports the steps one after the other in a fresh interpreter, on one core; the table has medians over the
+rounds.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ STEPS = {
     "uvicorn": "import uvicorn",
     "FastAPI": "import fastapi",
     "pydantic-settings, prometheus-client, orjson": "import pydantic_settings, prometheus_client, orjson",
-    "our own modules": "import service.__main__",
-    "the application: routes, model loaded and warm": (
+    "the modules of service/": "import service.__main__",
+    "the application: routes, model loaded and warmed up": (
         "from service.app import create_app; from service.settings import Settings; "
         "app = create_app(Settings(feedback_path='/dev/null'))"
     ),
@@ -50,7 +51,7 @@ print(json.dumps(found))
 
 
 def measure() -> list[tuple[float, float]]:
-    """(milliseconds, MB resident so far) of each step, in a process of its own."""
+    """(milliseconds, MB resident so far) of each step, in one new process."""
     command = [sys.executable, "-c", PROGRAM, json.dumps(list(STEPS.values())), str(time.time())]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return [(ms, mb) for ms, mb in json.loads(done.stdout)]
@@ -58,7 +59,7 @@ def measure() -> list[tuple[float, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="how often (7)")
+    parser.add_argument("--rounds", type=int, default=7, help="how many rounds (7)")
     rounds = parser.parse_args().rounds
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -1,8 +1,8 @@
-"""Would int8 pay? Static quantisation of a published version, calibrated on training digits: speed and accuracy.
+"""Is int8 faster, and as accurate? Static quantisation of each published version, calibrated on training digits.
 
-    python -m benchmarks.studies.int8 --data PATH     (in .venv with the training extra)
+    .venv/bin/python -m benchmarks.studies.int8 --data PATH     (needs the training extra)
 
-It publishes nothing; benchmarks/README.md has what it found.
+It publishes nothing. benchmarks/README.md has its results.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CALIBRATION_DIGITS = 1000
 
 
 class Digits(CalibrationDataReader):  # type: ignore[misc]
-    """Training digits, a hundred at a time."""
+    """Training digits in batches of 100."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self._batches: Iterator[NDArray[np.uint8]] = iter(pixels.reshape(-1, 100, 28, 28, 1))
@@ -44,7 +44,7 @@ class Digits(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantised(source: Path, pixels: NDArray[np.uint8], folder: Path) -> Path:
-    """An int8 copy of the model (QDQ, per channel)."""
+    """Writes an int8 copy of the model (QDQ, per channel) into `folder` and returns its path."""
     prepared, target = folder / "prepared.onnx", folder / "int8.onnx"
     quant_pre_process(source, prepared, skip_symbolic_shape=True)
     quantize_static(
@@ -62,7 +62,7 @@ def quantised(source: Path, pixels: NDArray[np.uint8], folder: Path) -> Path:
 
 
 def microseconds(model: Model, rows: int) -> float:
-    """Best of seven, for one digit of a batch of `rows`, one thread."""
+    """Microseconds per digit in batches of `rows`, one thread, best of seven."""
     pixels = np.random.default_rng(0).integers(0, 256, (rows, 28, 28), dtype=np.uint8)
     number = max(10, 2000 // rows)
     return min(timeit.repeat(lambda: model.predict(pixels), number=number, repeat=7)) / number / rows * 1e6
@@ -86,7 +86,9 @@ def main() -> None:
                 right = (found.argmax(axis=1) == labels).mean()
                 times = ", ".join(f"{rows}: {microseconds(model, rows):.1f}" for rows in (1, 16, 64))
                 size = path.stat().st_size // 1000
-                print(f"version {version} {kind:8s} right {right:.2%}  {size} kB  us a digit, by batch: {times}")
+                print(
+                    f"version {version} {kind:8s} accuracy {right:.2%}  {size} kB  us per digit, by batch size: {times}"
+                )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Small requests beside big ones: how long one digit takes while another client posts 10,000 at a time.
+"""Latency of single digits while another client posts 10,000 digits per request.
 
-python -m benchmarks.studies.latency_mix
-One connection sends single digits as JSON, in a closed loop and at 50 a second; meanwhile nobody, or one client back to
-back with 10,000-digit bodies, raw or JSON. Exit 1 where p99 is more than 3 times its unloaded value.
+    .venv/bin/python -m benchmarks.studies.latency_mix [--rounds 3] [--seconds 6]
+
+One connection sends single digits as JSON, in a closed loop and at 50 per second. Meanwhile another connection is
+absent, or posts 10,000-digit bodies in a closed loop, raw or JSON. Exits with 1 where p99 is more than 3 times its
+value without the other connection.
 """
 
 from __future__ import annotations
@@ -25,16 +27,18 @@ from benchmarks.harness.load import command as wrk
 from benchmarks.harness.load import parse
 from benchmarks.harness.options import base_parser
 
-MANY, PACE, FLOOR = 10_000, 1 / 50, 3.0
+MANY, PACE_S, LIMIT = 10_000, 1 / 50, 3.0
 Encode = Callable[[Pixels], forms.Body]
 BESIDE: dict[str, Encode | None] = {"nobody": None, "raw bodies": forms.raw_body, "JSON bodies": forms.json_body}
-Case = tuple[str, str]  # who else asks; how the single digits come
+Case = tuple[str, str]  # the other client's bodies; how the single digits are sent
 
 
 def main() -> None:
-    parser = base_parser("python -m benchmarks.studies.latency_mix", "Single digits beside big bodies.")
+    parser = base_parser(
+        "python -m benchmarks.studies.latency_mix", "Latency of single digits while large bodies are posted."
+    )
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds, pooled (3)")
-    parser.add_argument("--seconds", type=float, default=6, help="seconds a case and round (6)")
+    parser.add_argument("--seconds", type=float, default=6, help="seconds per case and round (6)")
     options = parser.parse_args()
     with opened(options) as arena:
         took = measure(arena, options.rounds, options.seconds)
@@ -42,14 +46,14 @@ def main() -> None:
 
 
 def measure(arena: Arena, rounds: int, seconds: float) -> dict[Case, list[float]]:
-    """Milliseconds of every single-digit request, by case."""
+    """Latency in ms of every single-digit request, by case."""
     took: dict[Case, list[float]] = defaultdict(list)
     us = Entrant(contenders.US, arena)
     try:
         for _ in range(rounds):
             for beside, encode in BESIDE.items():
-                for how, pace in (("closed loop", 0.0), ("50 a second", PACE)):
-                    with beside_it(us, arena, encode, seconds + 2):
+                for how, pace in (("closed loop", 0.0), ("50 per second", PACE_S)):
+                    with other_client(us, arena, encode, seconds + 2):
                         took[beside, how] += singles(us.port, seconds, pace)
     finally:
         us.end()
@@ -57,7 +61,7 @@ def measure(arena: Arena, rounds: int, seconds: float) -> dict[Case, list[float]
 
 
 def singles(port: int, seconds: float, pace: float) -> list[float]:
-    """Post one digit again and again over one connection; `pace` is the time from one to the next, 0 for at once."""
+    """Latencies (ms) of one digit posted repeatedly, every `pace` seconds; 0 posts the next at once."""
     body, headers = forms.json_body(digits(1))
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     took = []
@@ -65,24 +69,24 @@ def singles(port: int, seconds: float, pace: float) -> list[float]:
     end = due + seconds
     while due < end:
         time.sleep(max(0.0, due - time.perf_counter()))
-        began = due if pace else time.perf_counter()  # at a pace, waiting for a late answer counts too
+        began = due if pace else time.perf_counter()  # at a pace, a delayed start counts as latency
         connection.request("POST", "/predict", body, headers)
         answer = connection.getresponse()
         if answer.status != 200 or not answer.read():
-            raise SystemExit(f"A single digit was answered {answer.status}.")
+            raise SystemExit(f"A single digit was answered with status {answer.status}.")
         took.append((time.perf_counter() - began) * 1000)
         due = due + pace if pace else time.perf_counter()
     connection.close()
     return took
 
 
-def beside_it(us: Entrant, arena: Arena, encode: Encode | None, seconds: float) -> AbstractContextManager[None]:
+def other_client(us: Entrant, arena: Arena, encode: Encode | None, seconds: float) -> AbstractContextManager[None]:
     return posting(us, arena, encode, seconds) if encode else nullcontext()
 
 
 @contextmanager
 def posting(us: Entrant, arena: Arena, encode: Encode, seconds: float) -> Iterator[None]:
-    """Meanwhile wrk posts big bodies over one connection, politely (nice), so that it never delays the clock."""
+    """In this context wrk posts large bodies over one connection, at low priority so as not to delay the timing."""
     body, headers = encode(digits(MANY))
     file = arena.scratch / "many"
     file.write_bytes(body)
@@ -92,19 +96,19 @@ def posting(us: Entrant, arena: Arena, encode: Encode, seconds: float) -> Iterat
         yield
         found = parse(big.communicate(timeout=seconds + 120)[0])
     if found.errors or not found.requests:
-        raise SystemExit(f"The big bodies failed: {found.errors or 'none was answered'}.")
+        raise SystemExit(f"The large bodies failed: {found.errors or 'none was answered'}.")
 
 
 def report(took: dict[Case, list[float]]) -> int:
-    """Print the table; 0 where every p99 is within the floor."""
-    titles = ["single digits", "requests", "p50 ms", "p99 ms", "p99, times unloaded", ""]
-    print(f"| {MANY:,} digits back to back beside it | {' | '.join(titles)} |")
+    """Print the table. Returns 0 where every p99 is within the limit, else 1."""
+    titles = ["single digits", "requests", "p50 ms", "p99 ms", "p99 over unloaded", ""]
+    print(f"| {MANY:,}-digit bodies meanwhile | {' | '.join(titles)} |")
     print("| --- | --- | ---: | ---: | ---: | ---: | --- |")
     missed = False
     for (beside, how), times in took.items():
         p50, p99 = np.percentile(times, [50, 99])
         ratio = p99 / np.percentile(took["nobody", how], 99)
-        verdict = "" if beside == "nobody" else "met" if ratio <= FLOOR else "MISSED"
+        verdict = "" if beside == "nobody" else "met" if ratio <= LIMIT else "MISSED"
         missed |= verdict == "MISSED"
         print(f"| {beside} | {how} | {len(times):,} | {p50:.2f} | {p99:.2f} | {ratio:.2f} | {verdict} |")
     return int(missed)

@@ -1,9 +1,8 @@
-"""What each choice of service/model.py is worth: ONNX Runtime's options, one changed at a time, on one core.
+"""The effect of each ONNX Runtime option that service/engine/model.py sets: one changed at a time, on one core.
 
-    python -m benchmarks.studies.sessions [--rounds 5]      (in .venv)
+    .venv/bin/python -m benchmarks.studies.sessions [--rounds 5]
 
-Every variant runs in a process of its own, in turns, on the server's core; the table has medians over the rounds.
-Run by the service's own Python, so that the library is the same.
+Each variant runs in a process of its own, interleaved over the rounds; the table has medians over the rounds.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ SPINNING = "session.intra_op.allow_spinning"
 
 
 def _offline(options: ort.SessionOptions) -> None:
-    """Only loads: the file was optimised before, on this very machine."""
+    """No optimisation at load: the file was optimised before, on this machine."""
     options.graph_optimization_level = LEVELS.ORT_DISABLE_ALL
 
 
@@ -58,12 +57,12 @@ VARIANTS: dict[str, Change] = {
     "2 threads, no spinning": _threads("0"),
     "2 threads, spinning (the default with 2 cores)": _threads("1"),
 }
-SIZES = (1, 7, 64, 3, 256, 31, 128, 2, 200, 16)  # digits a run, as a mixed load has them
-BIG = 4096  # what a run would have, were large requests not cut into pieces of 256
+SIZES = (1, 7, 64, 3, 256, 31, 128, 2, 200, 16)  # digits per run, as a mixed load has them
+BIG = 4096  # digits in one run if large requests were not split
 
 
 def session(name: str, path: Path, folder: Path) -> ort.InferenceSession:
-    """A session as service/model.py makes it, with one change."""
+    """A session as service/engine/model.py creates it, with one change."""
     source = path
     if name.startswith("optimised ahead"):
         source = folder / "optimised.onnx"
@@ -86,7 +85,7 @@ def _options() -> ort.SessionOptions:
 
 
 def measure(name: str, path: Path, folder: Path) -> dict[str, float]:
-    """Milliseconds to load; the first run and later ones in microseconds; memory in MB; CPU used while idle, in %."""
+    """One figure per column: load time, time of the first and of later runs, memory, CPU time of run and pause."""
     session(name, path, folder)
     before, began = _memory_mb(), time.perf_counter()
     made = session(name, path, folder)
@@ -98,10 +97,10 @@ def measure(name: str, path: Path, folder: Path) -> dict[str, float]:
             _run(made, rows)
     found["MB, up to 256"] = _memory_mb() - before
     used = time.process_time()
-    for _ in range(20):  # a run every 25 ms: do the threads sleep between them?
+    for _ in range(20):  # one run every 25 ms: do the threads use CPU between them?
         _run(made, 64)
         time.sleep(0.025)
-    found["CPU ms a run, then a pause"] = (time.process_time() - used) * 1e3 / 20
+    found["CPU ms per run and pause"] = (time.process_time() - used) * 1e3 / 20
     _run(made, BIG)
     return found | {f"MB, after {BIG}": _memory_mb() - before}
 
@@ -127,28 +126,28 @@ def _memory_mb() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each variant has its turn (5)")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each variant (5)")
     parser.add_argument("--models", type=Path, default=Path("models"), help="the model repository")
     parser.add_argument("--one", nargs=2, metavar=("VARIANT", "FOLDER"), help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    repository = Repository(asked.models)
+    chosen = parser.parse_args()
+    repository = Repository(chosen.models)
     path = repository.model_path("digits", repository.current("digits"))
-    if asked.one:
+    if chosen.one:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-        print(json.dumps(measure(asked.one[0], path, Path(asked.one[1]))))
+        print(json.dumps(measure(chosen.one[0], path, Path(chosen.one[1]))))
         return
     found: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(asked.rounds):
+        for _ in range(chosen.rounds):
             for name, rounds in found.items():
-                command = [sys.executable, "-m", "benchmarks.studies.sessions", "--models", str(asked.models)]
+                command = [sys.executable, "-m", "benchmarks.studies.sessions", "--models", str(chosen.models)]
                 done = subprocess.run([*command, "--one", name, folder], capture_output=True, text=True, check=True)
                 rounds.append(json.loads(done.stdout))
     print(table(found))
 
 
 def table(found: dict[str, list[dict[str, float]]]) -> str:
-    """Markdown, a row a variant."""
+    """A Markdown table, one row per variant."""
     columns = list(next(iter(found.values()))[0])
     lines = [f"| one option changed | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
     for name, rounds in found.items():

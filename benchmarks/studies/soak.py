@@ -1,7 +1,9 @@
-"""A long, bounded load on the service: does its memory grow?  python -m benchmarks.studies.soak [--requests 1000000]
+"""Does the memory of the service grow under a long load?
 
-One-digit requests as JSON, raw bytes and PNG in turn, over 64 connections. Exit 1 where memory grew after the first
-100,000 requests by more than the allowance, or where a request failed.
+    .venv/bin/python -m benchmarks.studies.soak [--requests 1000000]
+
+Sends one-digit requests as JSON, raw bytes and PNG in turn, over 64 connections. Exits with 1 where memory grew by more
+than ALLOWED_MB after the first 100,000 requests, or where a request failed.
 """
 
 from __future__ import annotations
@@ -17,14 +19,14 @@ from benchmarks.harness.entrant import Entrant
 from benchmarks.harness.options import base_parser
 
 STEP = 100_000
-SLICE = 3.0  # seconds of one kind of request before the next has its turn
+SLICE = 3.0  # seconds per kind of request, in turn
 ALLOWED_MB = 5.0
 
 
 def main() -> None:
     parser = base_parser("python -m benchmarks.studies.soak", "Memory over many requests.")
-    parser.add_argument("--requests", type=int, default=1_000_000, help="how many (1,000,000)")
-    parser.add_argument("--limit", type=float, default=1200, help="stop after so many seconds, whatever (1200)")
+    parser.add_argument("--requests", type=int, default=1_000_000, help="how many requests (1,000,000)")
+    parser.add_argument("--limit", type=float, default=1200, help="stop after this many seconds (1200)")
     parser.add_argument("--connections", type=int, default=64, help="connections (64)")
     options = parser.parse_args()
     with opened(options) as arena:
@@ -59,16 +61,16 @@ def soak(arena: Arena, requests: int, limit: float, connections: int) -> Iterato
 
 
 def verdict(readings: list[tuple[int, float]], requests: int) -> int:
-    """Say whether it grew, and whether all was asked. 0 only where both are well."""
+    """Print the growth. Returns 0 where it is within the allowance and all requests were made, else 1."""
     settled = next((mb for done, mb in readings if done >= STEP), None)
     done, end = readings[-1]
     if settled is None or len(readings) < 3:
-        print(f"Too short to tell: {done:,} requests; growth is judged from the first {STEP:,} on.")
+        print(f"Too short: {done:,} requests; growth is measured after the first {STEP:,}.")
         return 1
     grown = end - settled
-    print(f"{grown:+.1f} MB from the first {STEP:,} to {done:,} requests ({ALLOWED_MB:g} MB allowed).")
+    print(f"{grown:+.1f} MB between {STEP:,} and {done:,} requests ({ALLOWED_MB:g} MB allowed).")
     if done < requests:
-        print(f"The time limit ended it before {requests:,} requests.")
+        print(f"The time limit was reached before {requests:,} requests.")
     return int(grown > ALLOWED_MB or done < requests)
 
 

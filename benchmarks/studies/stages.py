@@ -1,10 +1,10 @@
-"""Where the time of a one-digit request goes, stage by stage: the profile behind the floors.
+"""Where the time of a one-digit request goes, stage by stage.
 
-    python -m benchmarks.studies.stages [--together 32]      (in .venv)
+    .venv/bin/python -m benchmarks.studies.stages [--together 32] [--repeats 40]
 
-Feeds requests to uvicorn's protocol in this process, as a socket would, and throws the answers away: no kernel is in
-these numbers. So many connections ask in one turn of the event loop. Each row of the fast path adds a stage to the one
-before. Best of many repetitions, on one core.
+Feeds requests to uvicorn's protocol in this process, as a socket would, and discards the answers: the kernel's time is
+not included. `--together` connections send a request in one turn of the event loop. Each row of the fast path adds one
+stage to the row before. Each figure is the best of many repetitions, on one core.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from service.app import create_app
 from service.server.protocol import Headers, Protocol, Reply
 from service.settings import Settings
 
-REPEATS, TURNS = 40, 10
+TURNS = 10  # of the event loop per repetition; a figure is their mean
 CONSTANT = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(ceiling.ANSWER)
 
 
 class Transport(asyncio.Transport):
-    """A socket to nowhere."""
+    """A transport that counts the answers and discards them."""
 
     answers = 0
 
@@ -57,7 +57,10 @@ class Transport(asyncio.Transport):
 
 
 class Stage:
-    """The fast path as far as one stage, and then a constant answer."""
+    """The fast path up to one stage, followed by a constant answer.
+
+    Stage 0 answers at once, 1 decodes the body first, 2 also runs the model in a batch.
+    """
 
     method, url = b"POST", b"/predict"
 
@@ -77,7 +80,7 @@ class Stage:
 
 
 class Answered:
-    """Whoever waits for the batch, and answers a constant."""
+    """The future that the batcher completes; it then sends a constant answer."""
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
@@ -92,8 +95,8 @@ class Answered:
         raise error
 
 
-def bare(app: Any) -> list[tuple[type, Any, Any]]:
-    """What is measured, row by row: the protocol, the application, the fast path."""
+def cases(app: Any) -> list[tuple[type, Any, Any]]:
+    """What is measured, one per row: the protocol, the application, the fast path."""
     return [
         (HttpToolsProtocol, ceiling.app, None),
         (Protocol, app, Stage(app, 0)),
@@ -105,17 +108,17 @@ def bare(app: Any) -> list[tuple[type, Any, Any]]:
 
 
 ROWS = [
-    "uvicorn and ASGI, a constant answer: the ceiling",
-    "the fast path, a constant answer",
-    "+ body to pixels, checked",
-    "+ batch, model, its counts",
-    "+ the answer as JSON, remembered and counted: all of it",
-    "all of it the usual way, through ASGI",
+    "uvicorn and ASGI with a constant answer: the ceiling",
+    "fast path with a constant answer",
+    "+ body to pixels, validated",
+    "+ batch, model and its counters",
+    "+ answer as JSON, stored for feedback, metrics: the whole fast path",
+    "the same request through ASGI",
 ]
 
 
-async def microseconds(kind: type, app: Any, fast_path: Any, data: bytes, together: int) -> float:
-    """For one request, at best."""
+async def microseconds(kind: type, app: Any, fast_path: Any, data: bytes, together: int, repeats: int) -> float:
+    """Microseconds per request, the best of `repeats`."""
     config = uvicorn.Config(
         app, http=kind, lifespan="off", log_config=None, access_log=False, proxy_headers=False, timeout_keep_alive=75
     )
@@ -128,39 +131,39 @@ async def microseconds(kind: type, app: Any, fast_path: Any, data: bytes, togeth
         protocol._fast_path = fast_path
         protocol.connection_made(transport)
         connections.append((protocol.data_received, transport))
-    best, asked = float("inf"), 0
-    for _ in range(REPEATS):
+    best, sent = float("inf"), 0
+    for _ in range(repeats):
         began = time.perf_counter()
         for _ in range(TURNS):
-            asked += 1
+            sent += 1
             for receive, _ in connections:
                 receive(data)
-            while connections[-1][1].answers < asked:  # noqa: ASYNC110 - it is answered in the next turn or two
+            while connections[-1][1].answers < sent:  # noqa: ASYNC110 - answered within two turns of the loop
                 await asyncio.sleep(0)
         best = min(best, (time.perf_counter() - began) / TURNS / together)
     for task in state.tasks:
         await task
-    assert {transport.answers for _, transport in connections} == {asked}
+    assert {transport.answers for _, transport in connections} == {sent}
     return best * 1e6
 
 
-async def measure(together: int) -> list[tuple[str, list[float]]]:
-    """A row a stage: microseconds for JSON, PNG and raw bytes."""
+async def measure(together: int, repeats: int) -> list[tuple[str, list[float]]]:
+    """One row per stage: its name, and microseconds for JSON, PNG and raw bytes."""
     folder = tempfile.mkdtemp()
     app: Any = create_app(Settings(feedback_path=Path(folder) / "feedback.sqlite"))
     gc.freeze()
     rows: list[tuple[str, list[float]]] = [(name, []) for name in ROWS]
     requests = [request(*encode(digits(1))) for encode in (json_body, png_body, raw_body)]
     for data in requests:
-        for (_, cells), (kind, asked, lane) in zip(rows, bare(app), strict=True):
-            cells.append(await microseconds(kind, asked, lane, data, together))
-    importlib.import_module("benchmarks.studies.unobserved")  # takes them out of this process, for good
-    without = [await microseconds(Protocol, app, app.fast_path, data, together) for data in requests]
-    return [*rows, ("all of it on the fast path, without metrics and logs", without)]
+        for (_, cells), (kind, target, fast_path) in zip(rows, cases(app), strict=True):
+            cells.append(await microseconds(kind, target, fast_path, data, together, repeats))
+    importlib.import_module("benchmarks.studies.unobserved")  # removes both from this process
+    without = [await microseconds(Protocol, app, app.fast_path, data, together, repeats) for data in requests]
+    return [*rows, ("whole fast path without metrics and logs", without)]
 
 
 def request(body: bytes, headers: dict[str, str]) -> bytes:
-    """As wrk sends it."""
+    """The bytes of a request, as wrk sends it."""
     lines = {"Host": "127.0.0.1:8000", **headers, "Content-Length": len(body)}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     return f"POST /predict HTTP/1.1\r\n{head}\r\n".encode() + body
@@ -169,10 +172,11 @@ def request(body: bytes, headers: dict[str, str]) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--together", type=int, default=32, help="requests in one turn of the event loop (32)")
-    together = parser.parse_args().together
+    parser.add_argument("--repeats", type=int, default=40, help="repetitions, of which the best counts (40)")
+    options = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    print("| us a request, without the kernel | JSON | PNG | raw bytes |\n| --- | ---: | ---: | ---: |")
-    for name, cells in uvloop.run(measure(together)):
+    print("| us per request, without the kernel | JSON | PNG | raw bytes |\n| --- | ---: | ---: | ---: |")
+    for name, cells in uvloop.run(measure(options.together, options.repeats)):
         print(f"| {name} | {' | '.join(f'{cell:.1f}' for cell in cells)} |")
 
 
