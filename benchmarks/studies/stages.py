@@ -65,13 +65,14 @@ class Stage:
     method, url = b"POST", b"/predict"
 
     def __init__(self, app: Any, stage: int) -> None:
-        self._predict, self._engine, self._stage = app.fast_path._predict, app.state.context.engine, stage
+        context = app.state.context
+        self._decode, self._engine, self._stage = context.decoder.decode_inline, context.engine, stage
 
     def take(self, headers: Headers, body: bytes, reply: Reply) -> bool:
         if self._stage == 0:
             reply(200, CONSTANT, ceiling.ANSWER, False)
             return True
-        pixels = self._predict.at_once(dict(headers)[b"content-type"].decode(), body)
+        pixels = self._decode(dict(headers)[b"content-type"].decode(), body)
         if self._stage == 1:
             reply(200, CONSTANT, ceiling.ANSWER, False)
         else:
