@@ -29,7 +29,8 @@ from benchmarks import ceiling
 from benchmarks.digits import digits
 from benchmarks.forms import json_body, png_body, raw_body
 from service.app import create_app
-from service.server.protocol import Headers, Protocol, Reply
+from service.server.exchange import Headers, Reply
+from service.server.protocol import Protocol
 from service.settings import Settings
 
 REPEATS, TURNS = 40, 10

@@ -19,7 +19,7 @@ from service.errors import DigitsError
 from service.feedback.recent import RecentPredictions
 from service.problems import from_error, internal_error
 from service.server.drain import Drain
-from service.server.protocol import Headers, Reply
+from service.server.exchange import Headers, Reply
 from service.telemetry.logs import AccessLog
 from service.telemetry.metrics import Meter
 from service.telemetry.request_ids import RequestIds
@@ -31,7 +31,7 @@ UNUSUAL = {b"content-encoding", b"expect"}
 
 
 class FastPath:
-    """What the protocol asks first; see `service.server.protocol.FastPath`.
+    """What the protocol asks first; see `service.server.exchange.FastPath`.
 
     Args:
         engine, predict, recent, meter, access, drain, ids: as the door and the usual handler have them.
