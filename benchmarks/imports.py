@@ -26,7 +26,7 @@ STEPS = {
     "uvicorn": "import uvicorn",
     "FastAPI": "import fastapi",
     "pydantic-settings, prometheus-client, orjson": "import pydantic_settings, prometheus_client, orjson",
-    "our own modules": "import service.__main__",
+    "our own modules": "import service.start",
     "the application: routes, model loaded and warm": (
         "from service.app import create_app; from service.settings import Settings; "
         "app = create_app(Settings(feedback_path='/dev/null'))"
