@@ -73,9 +73,7 @@ class Drain:
         loop.call_soon_threadsafe(self._begin, finish, number)
 
     def _begin(self, finish: Handler, number: int) -> None:
-        drain_s = (
-            0 if number == signal.SIGINT else self._drain_s
-        )  # Ctrl-C: a person waits, no load balancer
+        drain_s = 0 if number == signal.SIGINT else self._drain_s  # Ctrl-C: a person waits, no load balancer
         self._task = asyncio.create_task(self.leave(drain_s))
         self._task.add_done_callback(lambda _: finish(number, None))
 
