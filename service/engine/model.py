@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,10 @@ CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",  # the default tries all, anew for each size of batch that it meets
     "arena_extend_strategy": "kSameAsRequested",  # the default doubles, whatever was asked for
 }
+CUDA_LIBRARIES = "CUDA 13 and cuDNN 9"  # what onnxruntime-gpu 1.31 is built for: the extra `gpu` in pyproject.toml
 CUDA_ADVICE = (
-    "install onnxruntime-gpu in place of onnxruntime, with an NVIDIA driver, CUDA 12 and cuDNN 9, "
-    "or set DIGITS_PROVIDER=cpu"
+    f"install onnxruntime-gpu[cuda,cudnn] in place of onnxruntime, which brings {CUDA_LIBRARIES}, "
+    "and an NVIDIA driver that supports them, or set DIGITS_PROVIDER=cpu"
 )
 
 
@@ -154,12 +157,19 @@ def choose_provider(wanted: str, data: bytes) -> str:
         return "cpu"
     if PROVIDERS["cuda"] not in ort.get_available_providers():
         raise ProviderUnavailable(f"This ONNX Runtime was built without CUDA: {CUDA_ADVICE}.")
+    _load_cuda_libraries()
     # ONNX Runtime falls back to the CPU by itself, with a line on stderr, where the driver or a library is missing
     if PROVIDERS["cuda"] in _session(data, "cuda", 1).get_providers():
         return "cuda"
     if wanted == "cuda":
         raise ProviderUnavailable(f"ONNX Runtime offers CUDA but cannot start it: {CUDA_ADVICE}.")
     return "cpu"
+
+
+def _load_cuda_libraries() -> None:
+    """Load CUDA and cuDNN from wheels, if installed, where ONNX Runtime does not look by itself; else the system's."""
+    with redirect_stdout(StringIO()):  # it prints what it does not find; our own message says what to do
+        ort.preload_dlls()
 
 
 def _session(data: bytes, provider: str, threads: int) -> ort.InferenceSession:
