@@ -18,22 +18,23 @@ html_copy_source = False
 html_show_copyright = False
 highlight_language = "none"
 nitpicky = False  # types of numpy, FastAPI and Keras have no page here, and other sites are not asked
+smartquotes = False  # --models-dir is an option, and no dash
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
-# Links to files of the repository that are no pages: a page of the site says where they are
 suppress_warnings = ["autoapi.python_import_resolution"]  # constants that are assigned several to a line
 
 autoapi_dirs = ["../service", "../training"]
 autoapi_root = "reference"
 autoapi_options = ["members", "show-inheritance", "show-module-summary"]
 autoapi_add_toctree_entry = False
-autoapi_keep_files = False
+autoapi_keep_files = False  # docs/reference exists during a build only
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields):$")
 ALIGNED = re.compile(r"\S {2,}\S|^\s*[├└]|^\s*python -m ")
+FIRST_WITH: dict[str, str] = {}  # docstring -> the first exception that has it
 MARKED = re.compile(r"``.+?``|`[^`]+`|[*|]|_(?=\W|$)")
 
 
@@ -78,9 +79,20 @@ def _marked(found: re.Match[str]) -> str:
     return f"`{text}`" if text.startswith("`") else f"\\{text}"
 
 
-def _process(_: Sphinx, __: str, ___: str, ____: Any, _____: Any, lines: list[str]) -> None:
-    lines[:] = as_rst(lines)
+def _process(_: Sphinx, kind: str, name: str, __: Any, ___: Any, lines: list[str]) -> None:
+    text = "\n".join(lines)
+    if kind == "exception" and FIRST_WITH.setdefault(text, name) != name:
+        text = ""  # autoapi shows a base class's docstring where a class has none: false for these
+    lines[:] = as_rst(text.splitlines())
+
+
+def _skip(_: Sphinx, kind: str, name: str, found: Any, skip: bool, __: Any) -> bool | None:
+    """Leaves out what pydantic adds: its models' configuration, and the long signature of its settings."""
+    if kind == "class" and found.constructor and found.constructor.inherited:
+        found.constructor.obj["args"] = []
+    return True if name.endswith(".model_config") else None
 
 
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", _process, priority=400)  # before napoleon, whose priority is 500
+    app.connect("autoapi-skip-member", _skip)

@@ -1,6 +1,6 @@
 """The documentation is held to the code: its examples run, and every setting, route, command and path in it exists.
 
-README.md and the pages of docs/ are read block by block. A page's examples run from top to bottom in one folder, against
+README.md and the pages of docs/ are read block by block. A page's examples run from top to bottom in one folder, with
 a service of its own. A ```json or ```text block behind a ```sh block is the answer to its last line; "…" stands for
 anything. Lines that cannot run here (docker, kubectl, pip, a training) are checked: syntax, targets, options, extras,
 files.
@@ -184,6 +184,23 @@ CODE = [block.text for page in PAGES if page not in RUN for block in blocks(page
 @pytest.mark.parametrize("code", CODE, ids=lambda code: " ".join(code.split()[:6]))
 def test_python_that_needs_no_service_runs(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+# -- the reference ----------------------------------------------------------------------------------------------
+
+
+def test_docstrings_as_restructuredtext() -> None:
+    pytest.importorskip("sphinx", reason="the extra docs is not installed")
+    spec = importlib.util.spec_from_file_location("conf", ROOT / "docs" / "conf.py")
+    assert spec is not None
+    assert spec.loader is not None
+    conf = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conf)
+    written = ["Reads `a_` and *b*, name_.", "", "python -m training list", "", "Args:", "    c: `d`  e.", ""]
+    assert conf.as_rst(written) == [
+        *["Reads ``a_`` and \\*b\\*, name\\_.", ""],
+        *["::", "", "    python -m training list", "", "Args:", "    c: ``d``  e.", ""],
+    ]
 
 
 # -- lines that are checked -------------------------------------------------------------------------------------
