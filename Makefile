@@ -20,10 +20,11 @@ test: $(VENV)/.training  ## run all tests (ARGS="-k name" for some)
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: lint
-lint: $(VENV)/.training  ## ruff and mypy --strict
+lint: $(VENV)/.training  ## ruff, mypy --strict, and which room may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 .PHONY: compose-test
 compose-test: $(VENV)/.training  ## build the images and try them on a real Docker Engine, if one answers

@@ -1,1 +1,1 @@
-"""Load runs against the ceiling, the peers and onnxruntime itself. README.md says how to run and read them."""
+"""Load runs and studies of speed and memory. README.md says how to run them and how to read the results."""

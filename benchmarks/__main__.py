@@ -1,35 +1,33 @@
-"""python -m benchmarks [--quick …]: makes the driver's own virtual environment, then runs command.py in it.
+"""Entry point of the load benchmark:
 
-Any Python from 3.11 on will do; the service itself is run by .venv/bin/python, or else by the Python that runs this.
+    python -m benchmarks [--quick …]
+
+Any Python from 3.11 on can start it. It makes the driver's own virtual environment in .bench/driver and runs
+harness/command.py there. The service itself is run by .venv/bin/python where there is one; BENCH_SERVICE_PYTHON names
+another.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 
-from benchmarks.environments import ROOT, Environment, Unavailable
-
-OTHERS = {"soak", "latency_mix", "observability"}  # modules of this folder
+from benchmarks.harness import options
+from benchmarks.harness.environments import ROOT, Environment, Unavailable, require_tools, service_python
 
 
 def main() -> None:
-    module, arguments = "command", sys.argv[1:]
-    if arguments and arguments[0] in OTHERS:
-        module, arguments = arguments[0], arguments[1:]
-    for tool, package in (("wrk", "wrk"), ("taskset", "util-linux")):
-        if shutil.which(tool) is None:
-            sys.exit(f"{tool} is not installed; it is Debian's package {package}: apt-get install {package}")
+    options.parser().parse_args()  # --help and mistakes end here, before an environment is made
     driver = Environment("driver")
     try:
+        require_tools()
         driver.ensure()
     except Unavailable as error:
         sys.exit(f"Cannot run: {error}")
-    own = ROOT / ".venv" / "bin" / "python"
-    os.environ.setdefault("BENCH_SERVICE_PYTHON", str(own if own.exists() else sys.executable))
+    os.environ["BENCH_SERVICE_PYTHON"] = str(service_python())
     os.chdir(ROOT)
-    os.execv(driver.bin / "python", [str(driver.bin / "python"), "-m", f"benchmarks.{module}", *arguments])
+    python = str(driver.bin / "python")
+    os.execv(python, [python, "-m", "benchmarks.harness.command", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

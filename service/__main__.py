@@ -101,7 +101,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     if settings.workers == 1:
         app = create_app(settings)
         _calm_collector()
-        _announce(app.state.engine, address, 1)
+        _announce(app.state.context.engine, address, 1)
         _run(uvicorn.Server(_config(lambda: _in_loop(app), factory=True)), listener)
         return
     with _folder() as folder:
@@ -160,7 +160,7 @@ def _end_with_parent() -> None:
 
 def _in_loop(app: FastAPI) -> FastAPI:
     """What can only be done within the running loop: take over the signals, and limit the threads."""
-    app.state.drain.listen()
+    app.state.context.drain.listen()
     threads = ThreadPoolExecutor(Container.read().threads(), "pictures")
     asyncio.get_running_loop().set_default_executor(threads)
     return app

@@ -8,34 +8,34 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from service import __version__
 from service.api import admin, feedback, health, metrics, models, pages, predict
 from service.api.fast_path import FastPath
+from service.context import Context
 from service.engine.engine import Engine
 from service.engine.watcher import Watcher
-from service.errors import DigitsError
 from service.feedback.recent import RecentPredictions
 from service.feedback.store import FeedbackStore
+from service.http.error_handlers import add_error_handlers
 from service.http.middleware import Direct, RequestMiddleware
-from service.openinference import http as v2
-from service.openinference.grpc import server_for
-from service.problems import on_digits_error, on_http_error, on_internal_error, on_validation_error
+from service.inputs.decoder import Decoder
+from service.openinference import grpc
+from service.openinference import http as open_inference
 from service.server.drain import Drain
 from service.settings import Settings
 from service.telemetry.logs import AccessLog
 from service.telemetry.metrics import Meter
 from service.telemetry.request_ids import RequestIds
+from service.telemetry.requests import RequestTelemetry
 from service.telemetry.scoreboard import Scoreboard
-from service.tfserving import routes as v1
+from service.tfserving import routes as tensorflow_serving
 
 DESCRIPTION = """Handwritten digits in, digits out: the lecture's convolutional network, served from ONNX.
 
-A refusal is `application/problem+json` whose `detail` says what to do; under /v1 and /v2 it is what those protocols
-have, `{"error": "the same sentence"}`."""
+An error is `application/problem+json` whose `detail` says what to do; under /v1 and /v2 it has the form of those
+protocols, `{"error": "the same sentence"}`."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -48,73 +48,37 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         DigitsError: the default model cannot be served; the sentence says why.
     """
     settings = settings or Settings()
-    meter, access, drain = Meter(), AccessLog(settings), Drain(settings.drain_s, settings.grace_s)
-    ids = RequestIds()
-    engine = Engine(settings, meter)
-    engine.start()
-    scoreboard = Scoreboard(settings.run_dir, lambda: engine.state() | {"numbers": meter.snapshot()})
-    for name in scoreboard.unloaded():  # a worker that takes a dead one's place
-        engine.unload(name)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        scoreboard.publish()
-        chores = [asyncio.create_task(_every(0.5, access.write)), asyncio.create_task(_every(1, scoreboard.publish))]
-        chores.append(asyncio.create_task(watcher.run()))
-        if grpc:
-            await grpc.start()
-        yield
-        if grpc:
-            await grpc.stop()
-        for chore in chores:
-            chore.cancel()
-        access.write()
-        scoreboard.publish()
-        engine.close()
-        feedback_store.close()
-
-    recent = RecentPredictions(settings.recent_rows, settings.run_dir)
-    watcher = Watcher(engine, scoreboard)
-    feedback_store = FeedbackStore(settings.feedback_path, settings.max_feedback_rows)
-    handler = predict.Predict(engine, settings, recent)
-    serving = v1.TensorFlowServing(engine, settings, recent)
+    access = AccessLog(settings)
+    context = _context(settings, access)
+    predictor = predict.Predict(context)
+    serving = tensorflow_serving.TensorFlowServing(context)
+    infer = open_inference.Infer(context)
     direct: Direct = {
-        ("POST", "/predict"): handler,
+        ("POST", "/predict"): predictor,
         ("POST", f"/v1/models/{settings.model}:predict"): serving.direct(settings.model),
     }
-    infer = v2.Infer(engine, settings, recent)
-    grpc = server_for(settings, engine, infer, watcher, scoreboard, drain, meter, access)
+    patterns = [(open_inference.PATTERN, open_inference.ROUTE, infer)]
     app = Service(
-        lambda inner: RequestMiddleware(inner, direct, meter, access, drain, ids, [(v2.PATTERN, v2.ROUTE, infer)]),
+        lambda inner: RequestMiddleware(inner, context, direct, patterns),
         title="Digit Recognizer",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=_lifespan(context, access, grpc.server_for(context)),
         max_body_size=settings.max_body_bytes,
         docs_url=None,  # pages.py serves it without a CDN
         redoc_url=None,
-        redirect_slashes=False,  # to an address made from the Host header, which may be another's
+        redirect_slashes=False,  # redirects would trust the Host header
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.fast_path = FastPath(engine, handler, recent, meter, access, drain, ids)
-    app.state.settings, app.state.engine, app.state.scoreboard = settings, engine, scoreboard
-    app.state.recent, app.state.watcher, app.state.feedback = recent, watcher, feedback_store
-    app.state.drain = drain
-    app.include_router(predict.router(handler))
-    app.include_router(v1.router(serving))
-    app.include_router(v2.router(infer))
-    app.include_router(models.router)
-    app.include_router(admin.router)
-    app.include_router(feedback.router)
-    app.include_router(health.router)
-    app.include_router(metrics.router)
-    app.include_router(pages.router)
+    app.fast_path = FastPath(context)
+    app.state.context = context
+    routers = [predict.router(predictor), tensorflow_serving.router(serving), open_inference.router(infer)]
+    routers += [each.router for each in (models, admin, feedback, health, metrics, pages)]
+    for router in routers:
+        app.include_router(router)
     app.mount("/static/docs", pages.swagger_files())
     app.mount("/static", pages.static_files())
-    app.add_exception_handler(DigitsError, on_digits_error)
-    app.add_exception_handler(HTTPException, on_http_error)
-    app.add_exception_handler(RequestValidationError, on_validation_error)
-    app.add_exception_handler(Exception, on_internal_error)
+    add_error_handlers(app)
     return app
 
 
@@ -122,20 +86,68 @@ class Service(FastAPI):
     """FastAPI behind RequestMiddleware instead of its own middleware, which costs more than the model.
 
     Attributes:
-        fast_path: what our protocol asks before ASGI; other servers know nothing of it, and do without.
+        fast_path: what our protocol asks before ASGI; other servers do not know it, and work without it.
     """
 
     fast_path: FastPath
 
-    def __init__(self, door: Callable[[ASGIApp], ASGIApp], **arguments: Any) -> None:
-        self._door = door
+    def __init__(self, middleware: Callable[[ASGIApp], ASGIApp], **arguments: Any) -> None:
+        self._middleware = middleware
         super().__init__(**arguments)
 
     def build_middleware_stack(self) -> ASGIApp:
-        return self._door(super().build_middleware_stack())
+        return self._middleware(super().build_middleware_stack())
 
 
-async def _every(seconds: float, chore: Callable[[], None]) -> None:
+def _context(settings: Settings, access: AccessLog) -> Context:
+    """All parts of one process, with the promoted models loaded."""
+    meter = Meter()
+    engine = Engine(settings, meter)
+    engine.start()
+    scoreboard = Scoreboard(settings.run_dir, lambda: engine.state() | {"numbers": meter.snapshot()})
+    for name in scoreboard.unloaded():  # a worker that replaces a dead one
+        engine.unload(name)
+    return Context(
+        settings=settings,
+        engine=engine,
+        watcher=Watcher(engine, scoreboard),
+        decoder=Decoder(settings),
+        recent=RecentPredictions(settings.recent_rows, settings.run_dir),
+        feedback=FeedbackStore(settings.feedback_path, settings.max_feedback_rows),
+        requests=RequestTelemetry(meter, access),
+        ids=RequestIds(),
+        scoreboard=scoreboard,
+        drain=Drain(settings.drain_s, settings.grace_s),
+    )
+
+
+def _lifespan(context: Context, access: AccessLog, grpc_server: Any) -> Callable[[FastAPI], Any]:
+    """What runs beside the requests: log lines, the scoreboard, the watcher, the gRPC server."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        context.scoreboard.publish()
+        tasks = [
+            asyncio.create_task(_every(0.5, access.write)),
+            asyncio.create_task(_every(1, context.scoreboard.publish)),
+        ]
+        tasks.append(asyncio.create_task(context.watcher.run()))
+        if grpc_server:
+            await grpc_server.start()
+        yield
+        if grpc_server:
+            await grpc_server.stop()
+        for task in tasks:
+            task.cancel()
+        access.write()
+        context.scoreboard.publish()
+        context.engine.close()
+        context.feedback.close()
+
+    return lifespan
+
+
+async def _every(seconds: float, job: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(seconds)
-        chore()
+        job()

@@ -13,6 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 SLICE_S = 0.002
+BIG_BYTES = 64 * 1024  # a body from here on is decoded in slices, and given up when its caller goes away
 NICENESS = 10  # that a thread of long work has above the rest of its process
 
 

@@ -10,15 +10,13 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from service.errors import DigitsError, InvalidValue
 
 MEDIA_TYPE = "application/problem+json"
 PROTOCOLS = re.compile(r"/v[12](/|$)")
+INTERNAL_ERROR = "Something went wrong here, not in your request. Try again, and report the x-request-id."
 
 
 def error_response(path: str, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
@@ -36,46 +34,11 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None, **m
 
 
 def from_error(error: DigitsError, path: str) -> Response:
-    """The document of one of our own refusals; `field` says where, if somewhere."""
+    """The document of one of our own errors; `field` says where, if somewhere."""
     where = {"field": error.field} if isinstance(error, InvalidValue) and error.field else {}
     return error_response(path, error.status, str(error), error.headers, **where)
 
 
 def internal_error(path: str) -> Response:
-    """What nobody foresaw: nothing of this machine, and an id to report."""
-    return error_response(
-        path, 500, "Something went wrong here, not in your request. Try again, and report the x-request-id."
-    )
-
-
-async def on_internal_error(request: Request, _: Exception) -> Response:
-    return internal_error(request.url.path)
-
-
-async def on_digits_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, DigitsError)
-    return from_error(error, request.url.path)
-
-
-async def on_http_error(request: Request, error: Exception) -> Response:
-    """What Starlette's router refuses: unknown paths and wrong methods."""
-    assert isinstance(error, HTTPException)
-    details = {
-        404: f"There is nothing at {request.url.path[:100]}; GET /docs lists all calls.",
-        405: f"{request.method[:20]} is not allowed here; use {(error.headers or {}).get('Allow', 'another method')}.",
-    }
-    headers = dict(error.headers or {})
-    return error_response(
-        request.url.path, error.status_code, details.get(error.status_code, str(error.detail)), headers
-    )
-
-
-async def on_validation_error(request: Request, error: Exception) -> Response:
-    """What FastAPI's own parameters refuse: a version that is no number, and the like."""
-    assert isinstance(error, RequestValidationError)
-    path, first = request.url.path, error.errors()[0]
-    if first["type"] == "json_invalid":
-        said = first.get("ctx", {}).get("error", "it cannot be parsed")
-        return error_response(path, 400, f"The body is not JSON: {said}.")
-    field = ".".join(str(part) for part in first["loc"])
-    return error_response(path, 422, f"{field}: {first['msg']}.", field=field)
+    """A failure nobody expected: nothing about this machine, and an id to report."""
+    return error_response(path, 500, INTERNAL_ERROR)

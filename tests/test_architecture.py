@@ -1,4 +1,4 @@
-"""What is loaded with what, in fresh interpreters. Who may import whom is import-linter's: `make lint`, pyproject.toml."""
+"""What is loaded with what, in fresh interpreters. Which room may import which, `make lint` checks (import-linter)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peer: BentoML, one worker; BENCH_BATCH=1 turns its adaptive batching on: better at many connections, worse at one.
+"""Peer: BentoML, one worker. BENCH_BATCH=1 turns on adaptive batching: faster at many connections, slower at one.
 
 bentoml serve bento:Digits --host 127.0.0.1 --port PORT
 """

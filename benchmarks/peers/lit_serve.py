@@ -1,6 +1,9 @@
-"""Peer: LitServe, one worker, one API server. Its ZeroMQ queue (fast_queue) was tried: slower on one core.
+"""Peer: LitServe, one worker, one API server. Its ZeroMQ queue (fast_queue) was slower on one core.
 
-BENCH_BATCH is the largest batch: 1 (off) or 16. `decode_request` has no annotation: LitServe would take it for a query.
+    python lit_serve.py
+
+BENCH_BATCH is the largest batch: 1 (no batching) or 16. The parameter of `decode_request` has no annotation, because
+LitServe would take an annotated one for a query parameter.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Peer: MLServer with a custom runtime that calls onnxruntime; its settings are the MLSERVER_* variables it is given.
+"""Peer: MLServer with a custom runtime that calls onnxruntime. Its settings come from MLSERVER_* variables.
 
 mlserver start .     (MLSERVER_MODEL_IMPLEMENTATION=ml_server.Digits)
 """

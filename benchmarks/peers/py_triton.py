@@ -1,7 +1,9 @@
 """Peer: PyTriton, the Triton Inference Server with its own C++ front end and a Python model that calls onnxruntime.
 
-Dynamic batching without delay, as Triton's batcher page recommends to start with; one instance. It needs a Python
-whose shared library is on LD_LIBRARY_PATH, and its server can outlive this process: the benchmark ends both.
+    python py_triton.py
+
+One instance, dynamic batching without delay, which Triton's page on batchers recommends as a start. It needs a Python
+whose shared library is on LD_LIBRARY_PATH. Its server can outlive this process; the benchmark ends both.
 """
 
 from __future__ import annotations

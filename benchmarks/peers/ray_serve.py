@@ -1,4 +1,7 @@
-"""Peer: Ray Serve, one replica, request batching as its performance page recommends."""
+"""Peer: Ray Serve, one replica, request batching as its performance page recommends.
+
+python ray_serve.py
+"""
 
 from __future__ import annotations
 

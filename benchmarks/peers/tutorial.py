@@ -1,4 +1,4 @@
-"""Peer: the usual FastAPI tutorial. A pydantic model, `def` routes, onnxruntime called in the route.
+"""Peer: a service as FastAPI tutorials write it: pydantic models, `def` routes, onnxruntime called in the route.
 
 uvicorn tutorial:app --no-access-log     (uvicorn[standard]: uvloop and httptools, as FastAPI's deployment page says)
 """

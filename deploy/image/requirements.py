@@ -1,5 +1,6 @@
-"""Prints what pyproject.toml asks for, and what the extras named ask for in addition, as pip's -r reads it. So an image
-has its wheels in a layer that only pyproject.toml and constraints.txt change.
+"""Prints the dependencies in pyproject.toml, with those of the named extras, in the format of pip install -r.
+
+The image installs them in a layer of its own, which is rebuilt only where pyproject.toml or constraints.txt changed.
 
     python deploy/image/requirements.py [EXTRA ...]
 """

@@ -1,4 +1,4 @@
-"""Removes from a virtual environment what the service never loads: a third of its files.
+"""Removes files that the service never loads from a virtual environment: a third of all.
 
 python deploy/image/slim.py /opt/venv
 """
@@ -8,21 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-GONE = [
+UNUSED = [
     "onnxruntime/transformers",  # tools that rewrite models
     "onnxruntime/quantization",
     "onnxruntime/tools",
     "onnxruntime/datasets",
     "onnxruntime/backend",
-    "onnxruntime/capi/libonnxruntime_providers_tensorrt.so",  # service-gpu: CUDA alone is used
-    "flatbuffers*",  # what those tools want
+    "onnxruntime/capi/libonnxruntime_providers_tensorrt.so",  # service-gpu uses CUDA only
+    "flatbuffers*",  # needed by those tools only
     "numpy/f2py",
     "numpy/distutils",
     "numpy/testing/tests",
     "numpy/**/tests",
     "numpy/_core/include",
     "numpy/_core/lib",
-    "PIL/_avif*",  # formats and features that are not read here
+    "PIL/_avif*",  # formats and features that the service does not use
     "pillow.libs/libavif*",
     "PIL/_imagingft*",
     "pillow.libs/libfreetype*",
@@ -37,10 +37,10 @@ GONE = [
     "**/*.pyi",
     "**/*.c",
     "**/*.h",
-    "../../../bin/[!pP]*",  # console scripts and activation
+    "../../../bin/[!pP]*",  # console scripts and activation scripts, except pip and Python
 ]
 
-DEBUGGED = [  # wheels that come with their debug symbols: 12 of uvloop's 13 MB
+WITH_SYMBOLS = [  # these wheels contain debug symbols: 12 of uvloop's 13 MB
     "uvloop/*.so",
     "httptools/**/*.so",
     "PIL/*.so",
@@ -48,12 +48,12 @@ DEBUGGED = [  # wheels that come with their debug symbols: 12 of uvloop's 13 MB
 ]
 
 packages = next(Path(sys.argv[1]).glob("lib/python3*/site-packages"))
-for pattern in GONE:
+for pattern in UNUSED:
     for path in sorted(packages.glob(pattern)):
         if path.is_dir():
             shutil.rmtree(path)
         elif path.exists():
             path.unlink()
-debugged = [path for pattern in DEBUGGED for path in packages.glob(pattern)]
-if debugged and shutil.which("strip"):
-    subprocess.run(["strip", "--strip-unneeded", *debugged], check=True)
+libraries = [path for pattern in WITH_SYMBOLS for path in packages.glob(pattern)]
+if libraries and shutil.which("strip"):
+    subprocess.run(["strip", "--strip-unneeded", *libraries], check=True)

@@ -1,5 +1,6 @@
-"""Copies the models of the image to a volume that holds none yet: versions first, `current` last, so that a pod that
-starts meanwhile finds a whole version or none. Models that are there already are left alone.
+"""Copies the models of the image to a volume that does not have them yet. Existing models stay as they are.
+
+Versions are copied first and `current` last, so that a pod that starts meanwhile finds a complete version or none.
 
     python seed.py /app/models /models
 """
@@ -10,7 +11,7 @@ from pathlib import Path
 
 
 def seed(image: Path, volume: Path) -> None:
-    """Copy every model that the volume has no `current` of."""
+    """Copy every model without a `current` file on the volume."""
     for model in sorted(path for path in image.iterdir() if path.is_dir()):
         to = volume / model.name
         if (to / "current").exists() or not (model / "current").exists():

@@ -1,10 +1,9 @@
-"""Digit Recognizer under Ray Serve, for those who run Ray already: the same application, its replicas started, scaled,
-watched and replaced by Ray. Needs the extra `ray`.
+"""Digit Recognizer on Ray Serve: the same application, with replicas that Ray starts, scales, monitors and replaces.
 
     pip install '.[ray]'
-    serve run deploy.ray.digits:app                 # http://127.0.0.1:8000, settings by DIGITS_* as ever
+    serve run deploy.ray.digits:app                 # http://127.0.0.1:8000; settings by DIGITS_* variables
 
-Ray's proxy stands in front of every request, so this is for Ray's operations, not for speed.
+Every request passes Ray's proxy, which is slower than the service alone: use it where you operate Ray already.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from service.app import create_app
 
 
 def build() -> ASGIApp:
-    """Called in each replica's own process: the model is loaded there."""
+    """Called in the process of each replica, so that the model is loaded there."""
     return create_app()
 
 
@@ -25,13 +24,13 @@ def build() -> ASGIApp:
     ray_actor_options={"num_cpus": 1},
     autoscaling_config={"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 32},
     max_ongoing_requests=128,
-    max_queued_requests=1024,  # then Ray itself answers 503
+    max_queued_requests=1024,  # beyond it Ray answers 503
     graceful_shutdown_timeout_s=30,
     health_check_period_s=5,
 )
 @serve.ingress(build)
 class Digits:
-    """One replica: FastAPI's application behind our door, as `python -m service` has it."""
+    """One replica: the same ASGI application that `python -m service` runs."""
 
 
 app = Digits.bind()

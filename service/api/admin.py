@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path
 from starlette.concurrency import run_in_threadpool
 
-from service.api.models import Name, numbered
+from service.api.models import numbered
 from service.api.schemas import Promoted, problem_responses
 from service.engine.validation import check
 from service.errors import Conflict, ModelBroken
-from service.http.deps import EngineDep, WatcherDep, admin_only
+from service.http.deps import EngineDep, Name, WatcherDep, admin_only
 
 router = APIRouter(
     tags=["models"], dependencies=[Depends(admin_only)], responses=problem_responses(401, 403, 404, 409, 422)
@@ -40,7 +40,7 @@ async def promote(engine: EngineDep, watcher: WatcherDep, name: Name, version: N
 
 @router.post("/models/{name}/rollback", response_model=Promoted, summary="Serve the version served before")
 async def rollback(engine: EngineDep, watcher: WatcherDep, name: Name) -> dict[str, Any]:
-    """The same move backwards."""
+    """Serves the previously served version."""
     await run_in_threadpool(engine.repository.rollback, name)
     return await _followed(engine, watcher, name)
 

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from service.api.schemas import Live, Ready
 from service.errors import DigitsError
-from service.http.deps import DrainDep, EngineDep
+from service.http.deps import ContextDep
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -25,9 +25,10 @@ async def live() -> dict[str, str]:
     summary="Can it predict?",
     responses={503: {"model": Ready, "description": "Not ready; `reason` says why"}},
 )
-async def ready(engine: EngineDep, drain: DrainDep) -> JSONResponse:
+async def ready(context: ContextDep) -> JSONResponse:
     """200 once a model is loaded and warmed, and while the service is not draining; else 503 with the reason."""
-    if drain.leaving:
+    engine = context.engine
+    if context.drain.leaving:
         return JSONResponse({"status": "not ready", "reason": "draining: told to stop"}, 503)
     try:
         served = engine.served()

@@ -11,10 +11,9 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from service.api.schemas import ModelCard, ModelDetail, ModelList, ServedCard, problem_responses
 from service.engine.engine import Engine
 from service.errors import DigitsError, InvalidValue, NoSuchModel
-from service.http.deps import EngineDep, ScoreboardDep, WantsText
+from service.http.deps import EngineDep, Name, ScoreboardDep, WantsText
 from service.telemetry.scoreboard import Scoreboard, rollout_counts
 
-Name = Annotated[str, Path(description="The model's name, such as digits.", max_length=64)]
 NUMBER = re.compile(r"0*[1-9][0-9]{0,17}", re.ASCII)
 LABELS = ("stable", "canary")
 TABLE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}

@@ -6,28 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-DIGIT = {
-    "description": "One digit, bright ink on a dark ground: 28 rows of 28 pixels, or 784 pixels, each 0-255.",
-    "oneOf": [
-        {
-            "type": "array",
-            "minItems": 28,
-            "maxItems": 28,
-            "items": {
-                "type": "array",
-                "minItems": 28,
-                "maxItems": 28,
-                "items": {"type": "number", "minimum": 0, "maximum": 255},
-            },
-        },
-        {
-            "type": "array",
-            "minItems": 784,
-            "maxItems": 784,
-            "items": {"type": "number", "minimum": 0, "maximum": 255},
-        },
-    ],
-}
+from service.inputs.pixels import DIGIT
+
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 PROBLEMS = {
     400: "Malformed: no body, not JSON, a truncated picture, bytes that are not a multiple of 784",

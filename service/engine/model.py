@@ -50,7 +50,6 @@ class Model:
         _check_signature(session)
         self.provider = "cuda" if PROVIDERS["cuda"] in session.get_providers() else "cpu"
         self.batch_rows = BATCH_ROWS[self.provider]
-        self._run = self._run_bound if self.provider == "cuda" else self._run_plain
         self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
         self.has_lecture_output = LECTURE_OUTPUT in {o.name for o in session.get_outputs()}
 
@@ -117,6 +116,9 @@ class Model:
         found = self._try(pixels)
         if found.shape != expected.shape or not np.allclose(found, expected, rtol=0, atol=TOLERANCE):
             raise ModelBroken("The model does not reproduce the self-test stored in its card; publish it again.")
+
+    def _run(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
+        return self._run_bound(wanted, pixels) if self.provider == "cuda" else self._run_plain(wanted, pixels)
 
     def _run_plain(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
         return self._session.run(wanted, {INPUT: pixels.reshape(-1, *INPUT_SHAPE)})  # type: ignore[no-any-return]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from service.digits import Pixels, Probabilities
 from service.engine.engine import Engine
-from service.engine.version import Lecture, LoadedVersion
+from service.engine.version import LoadedVersion
 from service.errors import NoSuchModel
 
 STABLE, CANARY = "stable", "canary"
@@ -35,21 +34,3 @@ def no_such_version(engine: Engine, name: str, version: str) -> NoSuchModel:
     there = " and ".join(f"{served.version} ({label})" for label, served in answering(engine, name).items())
     said = version[:30] if version.isalnum() else repr(version[:30])
     return NoSuchModel(f"There is no version {said} of {name} that answers here; there is {there}.")
-
-
-async def predict(
-    engine: Engine,
-    name: str,
-    version: str,
-    request_id: bytes,
-    pixels: Pixels,
-    lecture: Lecture = Lecture.UNWANTED,
-) -> tuple[LoadedVersion, Probabilities]:
-    """Answer with the version that was asked for; where none was, a canary may answer its share of requests.
-
-    The answer is (n, 10), or (n, 110) as Model.predict_all has it, from a model that has the lecture's output.
-    """
-    if not version:
-        return await engine.predict(name, request_id, pixels, lecture)
-    served = resolve_version(engine, name, version)
-    return served, await served.predict(pixels, lecture is not Lecture.UNWANTED)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope
 
+from service.concurrency import BIG_BYTES
 from service.errors import PayloadTooLarge, RequestTimeout
 from service.http.compression import check_encoding, decompress
 from service.settings import Settings
@@ -88,6 +89,11 @@ async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
         if not message.get("more_body"):
             return whole.getvalue()
         message = await receive()
+
+
+async def while_connected(work: Coroutine[object, object, T], receive: Receive, size: int) -> T:
+    """Await `work`. Where the body was big, `size` bytes, cancel it if the client goes away meanwhile."""
+    return await (until_gone(work, receive) if size > BIG_BYTES else work)
 
 
 async def until_gone(work: Coroutine[object, object, T], receive: Receive) -> T:

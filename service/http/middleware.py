@@ -1,4 +1,4 @@
-"""The one door every request of ASGI comes through: its id, its refusal as a problem document, its count, its log line.
+"""What every HTTP request passes: its id, its error as a problem document, its metrics and its log line.
 
 Calls named in `direct` go straight to their handler, past FastAPI's routing, which costs more than the model does.
 """
@@ -15,55 +15,38 @@ from time import perf_counter
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.context import Context
 from service.errors import DigitsError, Unavailable
 from service.problems import PROTOCOLS, from_error, internal_error
-from service.server.drain import Drain
-from service.telemetry.logs import AccessLog
-from service.telemetry.metrics import Meter
-from service.telemetry.request_ids import RequestIds
+from service.telemetry.requests import CLIENT_CLOSED_REQUEST
 
 log = logging.getLogger("service")
 
 Direct = Mapping[tuple[str, str], ASGIApp]
 Patterns = Sequence[tuple[re.Pattern[str], str, ASGIApp]]
 
-METHODS = {"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"}
-CLIENT_WENT_AWAY = 499
 ANSWERED_TO_THE_END = ("/health/", "/metrics", "/v2/health/")
 BODY_TIMEOUT_S = 0.5
 
 
 class RequestMiddleware:
-    """Plain ASGI middleware, and the last border of all: what is not refused by name becomes a 500 without a trace.
+    """Plain ASGI middleware, and the last border: an unexpected exception becomes a 500; its traceback is only logged.
 
     Args:
         app: the rest of the service.
+        context: request ids, draining, where requests are noted.
         direct: (method, path) -> ASGI handler for the calls that must be fast.
-        meter: where requests are counted.
-        access: where they are logged.
-        drain: how far we are with leaving.
-        ids: where a request's id comes from.
         patterns: the same for paths that hold a name: what "METHOD /path" must match (its groups become the
             `path_params`), the route as metrics call it, and the handler.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        direct: Direct,
-        meter: Meter,
-        access: AccessLog,
-        drain: Drain,
-        ids: RequestIds,
-        patterns: Patterns = (),
-    ) -> None:
+    def __init__(self, app: ASGIApp, context: Context, direct: Direct, patterns: Patterns = ()) -> None:
         self._app = app
         self._direct = direct
-        self._meter = meter
-        self._access = access
-        self._drain = drain
         self._patterns = patterns
-        self._ids = ids
+        self._requests = context.requests
+        self._drain = context.drain
+        self._ids = context.ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -97,8 +80,8 @@ class RequestMiddleware:
         except DigitsError as error:
             await from_error(error, scope["path"])(scope, receive, send_with_id)
         except ClientDisconnect:
-            status = CLIENT_WENT_AWAY
-        except Exception:  # the caller gets an id to report, the log gets the trace
+            status = CLIENT_CLOSED_REQUEST
+        except Exception:  # the caller gets an id to report, the log gets the traceback
             log.exception("request %s failed", request_id.decode())
             if status and not complete:  # half an answer: uvicorn must break the connection off
                 raise
@@ -106,7 +89,8 @@ class RequestMiddleware:
                 await internal_error(scope["path"])(scope, receive, send_with_id)
         finally:
             drain.inside -= 1
-        self._note(scope, status, perf_counter() - start, request_id)
+        seconds, method = perf_counter() - start, scope["method"]
+        self._requests.note(method, scope["path"], _route(scope, self._direct), status, seconds, request_id)
 
     def _by_pattern(self, scope: Scope) -> ASGIApp:
         for pattern, route, handler in self._patterns:
@@ -115,15 +99,9 @@ class RequestMiddleware:
                 return handler
         return self._app
 
-    def _note(self, scope: Scope, status: int, seconds: float, request_id: bytes) -> None:
-        method: str = scope["method"]
-        self._meter.request(_route(scope, self._direct), method if method in METHODS else "other", status, seconds)
-        if status >= self._access.from_status:
-            self._access.add(method, scope["path"], status, seconds, request_id.decode())
-
 
 async def _reject(_: Scope, receive: Receive, __: Send) -> None:
-    """Takes the body off the socket first: closing on unread bytes would reach the caller as a reset, not an answer."""
+    """Reads the body first: a connection closed on unread bytes reaches the caller as a reset, not as an answer."""
     with suppress(TimeoutError):
         async with asyncio.timeout(BODY_TIMEOUT_S):
             while (await receive()).get("more_body"):

@@ -11,6 +11,28 @@ from service.digits import SIDE, SIZE, Pixels
 from service.errors import InvalidValue, PayloadTooLarge
 
 ROW_LENGTHS = [SIDE] * SIDE
+DIGIT: dict[str, Any] = {  # as JSON Schema
+    "description": "One digit, bright ink on a dark ground: 28 rows of 28 pixels, or 784 pixels, each 0-255.",
+    "oneOf": [
+        {
+            "type": "array",
+            "minItems": 28,
+            "maxItems": 28,
+            "items": {
+                "type": "array",
+                "minItems": 28,
+                "maxItems": 28,
+                "items": {"type": "number", "minimum": 0, "maximum": 255},
+            },
+        },
+        {
+            "type": "array",
+            "minItems": 784,
+            "maxItems": 784,
+            "items": {"type": "number", "minimum": 0, "maximum": 255},
+        },
+    ],
+}
 WHAT_A_DIGIT_IS = "a digit is 28 rows of 28 numbers, or 784 numbers, each 0-255 (bright ink on a dark ground)"
 
 

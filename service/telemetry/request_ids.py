@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import count
 
 USABLE = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -22,4 +22,18 @@ class RequestIds:
         for name, value in headers:
             if name == b"x-request-id" and USABLE.fullmatch(value):
                 return bytes(value)
+        return self.new()
+
+    def of_grpc(self, metadata: Mapping[str, str]) -> bytes:
+        """The id of a call over gRPC with this metadata."""
+        given = metadata.get("x-request-id", "")
+        return given.encode() if usable(given) else self.new()
+
+    def new(self) -> bytes:
+        """An id that no other request has."""
         return b"%b-%x" % (self._prefix, next(self._numbers))
+
+
+def usable(text: str) -> bool:
+    """Whether a caller's text can be a request's id: 1 to 128 visible ASCII characters."""
+    return text.isascii() and bool(USABLE.fullmatch(text.encode()))

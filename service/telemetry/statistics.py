@@ -7,10 +7,8 @@ nanoseconds. It knows numbers, and no digits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from time import perf_counter_ns, time
-from typing import Any
 
 LAST_MS, SUCCESS, SUCCESS_NS, FAIL, FAIL_NS, QUEUE_NS, INPUT_NS, INFER_NS, OUTPUT_NS = range(9)
 COUNT, BATCH_INPUT_NS, BATCH_INFER_NS, BATCH_OUTPUT_NS = range(4)
@@ -63,12 +61,20 @@ class Statistics:
         batch[BATCH_INFER_NS] += run.infer_ns
         batch[BATCH_OUTPUT_NS] += run.output_ns
 
-    def answered(self, model: str, since_ns: int) -> None:
-        """Count one request that was answered, and came in at `since_ns` of the performance counter."""
+    def answered(self, model: str, since_ns: int, input_ns: int = 0, output_ns: int = 0) -> None:
+        """Count one request that was answered.
+
+        Args:
+            model: "name version".
+            since_ns: when it began, of the performance counter.
+            input_ns, output_ns: of the time since then, what decoding and encoding took.
+        """
         numbers = self._of(model)
         numbers[LAST_MS] = int(time() * 1000)
         numbers[SUCCESS] += 1
         numbers[SUCCESS_NS] += perf_counter_ns() - since_ns
+        numbers[INPUT_NS] += input_ns
+        numbers[OUTPUT_NS] += output_ns
 
     def failed(self, model: str, since_ns: int) -> None:
         """Count one request that the model, or a full queue, did not answer, or whose caller went away."""
@@ -77,7 +83,7 @@ class Statistics:
         numbers[FAIL_NS] += perf_counter_ns() - since_ns
 
     def converted(self, model: str, input_ns: int, output_ns: int) -> None:
-        """Add what turning a request's body into an array, and the result into an answer, took around an answer."""
+        """Add to an answer that was counted already what decoding its request and encoding it took."""
         numbers = self._of(model)
         numbers[SUCCESS_NS] += input_ns + output_ns
         numbers[INPUT_NS] += input_ns
@@ -89,55 +95,3 @@ class Statistics:
 
     def _of(self, model: str) -> list[int]:
         return self.requests.get(model) or self.requests.setdefault(model, [0] * 9)
-
-
-def as_triton(name: str, version: int, snapshots: Iterable[dict[str, Counts]]) -> dict[str, Any]:
-    """The statistics of one version, added up over several workers' snapshots, in the form of Triton's extension."""
-    requests, batches = _added_up(f"{name} {version}", list(snapshots))
-    answered = requests[SUCCESS]
-    return {
-        "name": name,
-        "version": str(version),
-        "last_inference": requests[LAST_MS],
-        "inference_count": sum(rows * batch[COUNT] for rows, batch in batches.items()),
-        "execution_count": sum(batch[COUNT] for batch in batches.values()),
-        "inference_stats": {
-            "success": _duration(answered, requests[SUCCESS_NS]),
-            "fail": _duration(requests[FAIL], requests[FAIL_NS]),
-            "queue": _duration(answered, requests[QUEUE_NS]),
-            "compute_input": _duration(answered, requests[INPUT_NS]),
-            "compute_infer": _duration(answered, requests[INFER_NS]),
-            "compute_output": _duration(answered, requests[OUTPUT_NS]),
-            "cache_hit": _duration(0, 0),
-            "cache_miss": _duration(0, 0),
-        },
-        "response_stats": {},
-        "batch_stats": [
-            {
-                "batch_size": rows,
-                "compute_input": _duration(batch[COUNT], batch[BATCH_INPUT_NS]),
-                "compute_infer": _duration(batch[COUNT], batch[BATCH_INFER_NS]),
-                "compute_output": _duration(batch[COUNT], batch[BATCH_OUTPUT_NS]),
-            }
-            for rows, batch in sorted(batches.items())
-        ],
-        "memory_usage": [],
-    }
-
-
-def _added_up(model: str, snapshots: list[dict[str, Counts]]) -> tuple[list[int], dict[int, list[int]]]:
-    requests = [snapshot["requests"].get(model, [0] * 9) for snapshot in snapshots]
-    total = [sum(column) for column in zip(*requests, strict=True)]
-    total[LAST_MS] = max(numbers[LAST_MS] for numbers in requests)
-    batches: dict[int, list[int]] = {}
-    for snapshot in snapshots:
-        for key, numbers in snapshot["batches"].items():
-            of, _, rows = key.rpartition(" ")
-            if of == model:
-                so_far = batches.get(int(rows), [0] * 4)
-                batches[int(rows)] = [a + b for a, b in zip(so_far, numbers, strict=True)]
-    return total, batches
-
-
-def _duration(count: int, nanoseconds: int) -> dict[str, int]:
-    return {"count": count, "ns": nanoseconds}

@@ -1,4 +1,4 @@
-"""Probabilities, and what is served -> TensorFlow Serving's answers."""
+"""Probabilities, and served versions -> TensorFlow Serving's answers."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ async def _answer(key: bytes, probabilities: Probabilities, shown: Callable[[Pro
     return b'{"%b":[%b]}' % (key, b",".join(pieces))
 
 
-def status(found: Iterable[LoadedVersion]) -> dict[str, Any]:
+def model_status(found: Iterable[LoadedVersion]) -> dict[str, Any]:
     """`model_version_status` of what is served, newest version first."""
     ok = {"error_code": "OK", "error_message": ""}
     versions = sorted((served.version for served in found), reverse=True)
     return {"model_version_status": [{"version": str(v), "state": "AVAILABLE", "status": ok} for v in versions]}
 
 
-def metadata(served: LoadedVersion) -> dict[str, Any]:
+def model_metadata(served: LoadedVersion) -> dict[str, Any]:
     """`model_spec` and the signature_def of :predict, as SavedModels describe theirs."""
     inputs = {INPUT: _tensor("DT_UINT8", (-1, SIDE, SIDE, 1), f"{SIGNATURE}_{INPUT}:0")}
     outputs = {OUTPUT: _tensor("DT_FLOAT", (-1, 10), "StatefulPartitionedCall:0")}

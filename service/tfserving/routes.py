@@ -12,22 +12,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service import tfserving
-from service.api.models import Name
-from service.api.schemas import DIGIT
+from service.concurrency import BIG_BYTES
+from service.context import Context
 from service.digits import Pixels, Probabilities
-from service.engine.engine import Engine
-from service.engine.resolve import answering, no_such_version, predict, resolve_version
-from service.engine.version import LoadedVersion
-from service.errors import BadRequest, DigitsError, NotFound, PayloadTooLarge
-from service.feedback.recent import RecentPredictions
-from service.http.body import read_body, until_gone
-from service.http.deps import EngineDep
-from service.inputs.images import decode_image, is_small
-from service.settings import Settings
-from service.tfserving import InferenceRequest
+from service.engine.inference import Inference
+from service.engine.resolve import answering, no_such_version, resolve_version
+from service.errors import BadRequest, NotFound, PayloadTooLarge
+from service.http.body import read_body, while_connected
+from service.http.deps import EngineDep, Name
+from service.inputs.pictures import decode_picture
+from service.inputs.pixels import DIGIT
+from service.tfserving.answer import classify_answer, model_metadata, model_status, predict_answer
+from service.tfserving.request import InferenceRequest, classify_request, predict_request
 
-BIG_BYTES = 64 * 1024
 VERBS, METHODS = ("predict", "classify", "regress"), ["GET", "POST", "PUT", "PATCH", "DELETE"]
 NO_REGRESSION = "A digit is a class and not a quantity: regress has no meaning here. Use :predict or :classify."
 
@@ -92,27 +89,32 @@ PATHS: dict[str, Which] = {
 class TensorFlowServing:
     """The verbs behind the colon: predict and classify."""
 
-    def __init__(self, engine: Engine, settings: Settings, recent: RecentPredictions) -> None:
-        self._engine = engine
-        self._settings = settings
-        self._recent = recent
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._settings = context.settings
 
     async def predict(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
-        asked = tfserving.predict_request(body)
-        _, probabilities = await self._answer(asked, len(body), name, version, scope, receive)
-        return await tfserving.predict_answer(asked, probabilities)
+        inference = self._context.inference(scope["request_id"])
+        asked = predict_request(body)
+        probabilities = await self._answer(inference, asked, len(body), name, version, receive)
+        answer = await predict_answer(asked, probabilities)
+        inference.finish()
+        return answer
 
     async def classify(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
-        asked = tfserving.classify_request(body)
-        served, probabilities = await self._answer(asked, len(body), name, version, scope, receive)
-        return await tfserving.classify_answer(served.model.classes(), probabilities)
+        inference = self._context.inference(scope["request_id"])
+        asked = classify_request(body)
+        probabilities = await self._answer(inference, asked, len(body), name, version, receive)
+        answer = await classify_answer(inference.version.model.classes(), probabilities)
+        inference.finish()
+        return answer
 
     async def regress(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
         raise BadRequest(NO_REGRESSION)
 
     async def call(self, verb: Verb, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
         """The JSON answer. Raises DigitsError."""
-        resolve_version(self._engine, name, version)  # 404 before the body is read
+        resolve_version(self._context.engine, name, version)  # 404 before the body is read
         return await verb(await read_body(scope, receive, self._settings), name, version, scope, receive)
 
     def direct(self, name: str) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
@@ -125,14 +127,10 @@ class TensorFlowServing:
         return handler
 
     async def _answer(
-        self, asked: InferenceRequest, size: int, name: str, version: str, scope: Scope, receive: Receive
-    ) -> tuple[LoadedVersion, Probabilities]:
+        self, inference: Inference, asked: InferenceRequest, size: int, name: str, version: str, receive: Receive
+    ) -> Probabilities:
         pixels = await self._pixels(asked, size)
-        request_id: bytes = scope["request_id"]
-        answered = predict(self._engine, name, version, request_id, pixels)
-        served, probabilities = await (until_gone(answered, receive) if size > BIG_BYTES else answered)
-        self._recent.remember(request_id, served.name, served.version, pixels, probabilities)
-        return served, probabilities
+        return await while_connected(inference.predict(name, version, pixels), receive, size)
 
     async def _pixels(self, asked: InferenceRequest, size: int) -> Pixels:
         found: list[Pixels] = []
@@ -145,20 +143,13 @@ class TensorFlowServing:
                 pictures += 1
                 if pictures > self._settings.max_files:
                     raise PayloadTooLarge(f"At most {self._settings.max_files} pictures are taken in one request.")
-                piece = (await self._picture(piece, f"{asked.place}[{at}]"))[np.newaxis]
+                picture = await decode_picture(piece, self._settings.max_image_pixels, f"{asked.place}[{at}]")
+                piece = picture[np.newaxis]
             found.append(piece)
             at += len(piece)
             if size > BIG_BYTES:  # between two pieces of a big request, others pass
                 await asyncio.sleep(0)
         return found[0] if len(found) == 1 else np.concatenate(found)
-
-    async def _picture(self, data: bytes, place: str) -> Pixels:
-        try:
-            if is_small(data):
-                return decode_image(data, self._settings.max_image_pixels)
-            return await asyncio.to_thread(decode_image, data, self._settings.max_image_pixels)
-        except DigitsError as error:
-            raise type(error)(f"{place}: {error}") from None
 
 
 def router(serving: TensorFlowServing) -> APIRouter:
@@ -169,9 +160,9 @@ def router(serving: TensorFlowServing) -> APIRouter:
         routes.add_api_route(nameless, _nameless, methods=METHODS, include_in_schema=False)
         _add_verb(routes, path, which, serving, serving.predict, PREDICT, "Classify digits")
         _add_verb(routes, path, which, serving, serving.classify, CLASSIFY, "Classify digits into labels and scores")
-        _add_verb(routes, path, which, serving, serving.regress, {}, "Has no meaning for digits: always 400")
+        _add_verb(routes, path, which, serving, serving.regress, {}, "No meaning for digits: always 400")
         routes.add_api_route(f"{path}:{{verb}}", _other, methods=METHODS, include_in_schema=False)
-        _add_looks(routes, path, which)
+        _add_reads(routes, path, which)
     return routes
 
 
@@ -194,20 +185,20 @@ async def _nameless(verb: str) -> None:
 
 
 async def _other(verb: str) -> None:
-    """What stands behind the verbs: another method, or another verb."""
+    """Any other method, or any other verb."""
     if verb in VERBS:
         raise HTTPException(405, headers={"Allow": "POST"})
     raise NotFound(f"There is no such verb; there are: {', '.join(VERBS)}.")
 
 
-def _add_looks(routes: APIRouter, path: str, which: Which) -> None:
+def _add_reads(routes: APIRouter, path: str, which: Which) -> None:
     @routes.get(path, summary="Versions that answer")
     async def status(engine: EngineDep, name: Name, version: str = Depends(which)) -> dict[str, Any]:
         if version:
-            return tfserving.status([resolve_version(engine, name, version)])
-        # KServe's clients want name and ready; those of TensorFlow Serving read JSON by its keys, and pass over others
-        return {"name": name, "ready": True} | tfserving.status(answering(engine, name).values())
+            return model_status([resolve_version(engine, name, version)])
+        # KServe's clients want name and ready; those of TensorFlow Serving ignore keys that they do not know
+        return {"name": name, "ready": True} | model_status(answering(engine, name).values())
 
     @routes.get(f"{path}/metadata", summary="The signature of the model")
     async def metadata(engine: EngineDep, name: Name, version: str = Depends(which)) -> dict[str, Any]:
-        return tfserving.metadata(resolve_version(engine, name, version))
+        return model_metadata(resolve_version(engine, name, version))

@@ -1,4 +1,4 @@
-"""The questions put to a real Triton, and to us: good and bad calls of the V2 protocol over HTTP and gRPC, as data.
+"""The calls made to a real Triton server and to the service: good and bad V2 requests over HTTP and gRPC, as data.
 
 The model is `digits`, published twice: version 2 is served, version 1 is not. Both servers hold the same ONNX file,
 `classifier()` of tests/support/models.py, whose ten logits are 20/255 of the first ten pixels.
@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-ADMIN_KEY = "oracle"  # Triton asks for none
+ADMIN_KEY = "oracle"  # Triton needs no key
 
 
 def picture(seed: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A digit (28, 28, 1) about which the model is in two minds, so that its probabilities say something."""
+    """A digit, uint8 (28, 28, 1), for which several classes get probabilities well above 0."""
     pixels = np.zeros((28, 28, 1), np.uint8)
     pixels[0, :10, 0] = np.random.default_rng(seed).integers(0, 40, 10)
     pixels[9:20, 13, 0] = 200
@@ -52,11 +52,11 @@ class Grpc:
     requests: tuple[dict[str, Any], ...] = ({},)
 
 
-# -- HTTP: making bodies ----------------------------------------------------------------------------------------
+# -- HTTP: bodies ----------------------------------------------------------------------------------------
 
 
 def tensor(pixels: Any = ONE, **changes: Any) -> dict[str, Any]:
-    """The input `pixels`; a change to None leaves that key out."""
+    """The input `pixels`; a change to None removes that key."""
     array = np.asarray(pixels)
     made = {"name": "pixels", "shape": list(array.shape), "datatype": "UINT8", "data": array.reshape(-1).tolist()}
     return {key: value for key, value in (made | changes).items() if value is not None}
@@ -71,7 +71,7 @@ def infer(name: str, *inputs: Any, headers: dict[str, str] | None = None, path: 
 
 
 def binary(name: str, pixels: Any = ONE, length: str = "", size: Any = None, tail: bytes = b"", **more: Any) -> Http:
-    """A request whose tensor follows the JSON as bytes. `length` overrides the header, `size` binary_data_size."""
+    """A request with its tensor as bytes after the JSON. `length` overrides the header, `size` binary_data_size."""
     data = pixels.tobytes()
     head = document(
         tensor(pixels, data=None, parameters={"binary_data_size": len(data) if size is None else size}), **more
@@ -81,7 +81,7 @@ def binary(name: str, pixels: Any = ONE, length: str = "", size: Any = None, tai
 
 
 def data(name: str, values: Any) -> Http:
-    """One digit whose `data` is this."""
+    """One digit with this value as `data`."""
     return infer(name, tensor(data=values))
 
 
@@ -308,7 +308,7 @@ HTTP = [
         headers={"Accept-Encoding": "gzip"},
         parameters={"binary_data_output": True},
     ),
-    # -- unloading, last of all --------------------------------------------------------------------------------
+    # -- unloading, which must be last --------------------------------------------------------------------------------
     admin("/v2/repository/models/digits/unload"),
     Http("unloaded: infer", "POST", INFER, document()),
     Http("unloaded: ready", "GET", "/v2/models/digits/ready"),
@@ -326,7 +326,7 @@ HTTP = [
 
 
 def message(pixels: Any = ONE, **changes: Any) -> dict[str, Any]:
-    """A ModelInferRequest with raw contents; a change to None leaves that field out."""
+    """A ModelInferRequest with raw contents; a change to None removes that field."""
     one = {"name": "pixels", "datatype": "UINT8", "shape": list(pixels.shape)}
     made = {"model_name": "digits", "inputs": [one], "raw_input_contents": [bytes64(pixels.tobytes())]}
     return {key: value for key, value in (made | changes).items() if value is not None}

@@ -1,8 +1,8 @@
-"""What differs between Triton's answer and ours: a list of sentences, empty where ours is as good.
+"""Compares an answer of Triton with one of the service: a list of differences, empty where they are equivalent.
 
-Status and code must be the same, but for one rule: what Triton blames itself for (500, INTERNAL) although the request
-is at fault, we refuse as the caller's fault. Of JSON the keys, the types, the lengths of lists and what is in EXACT
-must be the same; probabilities within 1e-4. The wording of errors is ours.
+HTTP status and gRPC code must be the same, with one exception: where Triton answers a bad request with a server error
+(500, INTERNAL), the service must answer with a client error (400, INVALID_ARGUMENT). In JSON the keys, the types, the
+lengths of lists and the values of EXACT must be the same; probabilities may differ by 1e-4. Error texts may differ.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def grpc(theirs: Answer, ours: Answer) -> list[str]:
     if ours["code"] != wanted:
         return [f"{ours['code']} ({ours.get('details')}), not {wanted}"]
     if wanted != "OK":
-        return [] if re.fullmatch(r"[^\n]{15,}", ours["details"]) else [f"no sentence: {ours['details']!r}"]
+        return [] if re.fullmatch(r"[^\n]{15,}", ours["details"]) else [f"not one sentence: {ours['details']!r}"]
     return json("message", theirs.get("json"), ours.get("json"))
 
 
 def json(place: str, theirs: Any, ours: Any, key: str = "") -> list[str]:
-    """Differences of two JSON values, `key` being the one they stand under."""
+    """Differences of two JSON values, `key` being the name of the field that holds them."""
     if type(theirs) is not type(ours) and not {type(theirs), type(ours)} <= {int, float}:
         return [f"{place} is {_shown(ours)}, not {_shown(theirs)}"]
     if isinstance(theirs, dict):
@@ -72,7 +72,7 @@ def json(place: str, theirs: Any, ours: Any, key: str = "") -> list[str]:
 def _objects(place: str, theirs: Answer, ours: Answer) -> list[str]:
     missing, more = theirs.keys() - ours.keys(), ours.keys() - theirs.keys()
     found = [f"{place} lacks {', '.join(sorted(missing))}"] if missing else []
-    found += [f"{place} has besides {', '.join(sorted(more))}"] if more else []
+    found += [f"{place} also has {', '.join(sorted(more))}"] if more else []
     for key in sorted(theirs.keys() & ours.keys()):
         if key == "raw_output_contents":
             kinds = [output["datatype"] for output in theirs["outputs"]]
@@ -85,7 +85,7 @@ def _objects(place: str, theirs: Answer, ours: Answer) -> list[str]:
 def _lists(place: str, theirs: list[Any], ours: list[Any], key: str) -> list[str]:
     if key in EXACT_LISTS and theirs != ours:
         return [f"{place} is {_shown(ours)}, not {_shown(theirs)}"]
-    if key == "batch_stats":  # one entry for each size of batch that there was so far
+    if key == "batch_stats":  # one entry per batch size so far, which differs from run to run
         theirs, ours = theirs[:1], ours[:1]
     if len(theirs) != len(ours):
         return [f"{place} has {len(ours)} entries, not {len(theirs)}"]
@@ -100,7 +100,7 @@ def _values(place: str, theirs: Any, ours: Any) -> list[str]:
 
 
 def _scores(place: str, theirs: str, ours: str) -> list[str]:
-    """value:index:label"""
+    """Compares two results of the classification extension, each `value:index:label`."""
     a, b = SCORE.fullmatch(theirs), SCORE.fullmatch(ours)
     same = a and b and a[2] == b[2] and a[3] == b[3] and abs(float(a[1]) - float(b[1])) <= TOLERANCE
     return [] if same else [f"{place} is {ours!r}, not {theirs!r}"]
@@ -118,7 +118,7 @@ def _bytes(theirs: str | None, ours: str | None, datatype: str) -> list[str]:
 
 
 def _texts(data: bytes) -> list[str]:
-    """BYTES elements: each behind its length in four bytes."""
+    """The elements of a BYTES tensor: each follows its length in four bytes."""
     found = []
     while data:
         end = 4 + int.from_bytes(data[:4], "little")
@@ -137,7 +137,7 @@ def _error(ours: Answer) -> list[str]:
     document = ours.get("json")
     if isinstance(document, dict) and list(document) == ["error"] and re.fullmatch(r"[^\n]{15,}", document["error"]):
         return []
-    return [f"not one sentence under error: {_shown(document)}"]
+    return [f"not one sentence in the field error: {_shown(document)}"]
 
 
 def _shown(value: Any) -> str:

@@ -1,10 +1,10 @@
-"""Starts the Triton server that PyTriton brings, asks it everything in calls.py, and writes triton.json.
+"""Starts the Triton server of the PyTriton package, makes every call of calls.py and stores the answers in triton.json.
 
-    .venv/bin/python -m benchmarks.environments pytriton     # once: makes .bench/pytriton
+    .venv/bin/python -m benchmarks.harness.environments pytriton     # once: makes .bench/pytriton
     .venv/bin/python -m tests.oracle.record
 
-PyTriton's own proxy locks the repository and statistics endpoints, so its server is started without it, on a model
-repository as ours is, with the same ONNX file behind Triton's Python backend.
+PyTriton's own proxy blocks the repository and statistics endpoints, so the server is started without it. Its model
+repository has the same versions as the service's, with the same ONNX file behind Triton's Python backend.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support.models import classifier
 HERE = Path(__file__).parent
 PEER = HERE.parents[1] / ".bench" / "pytriton"
 RECORDING = HERE / "triton.json"
-PATIENCE_S = 60
+TIMEOUT_S = 60
 CONFIG = """
 name: "digits"
 backend: "python"
@@ -42,7 +42,7 @@ dynamic_batching {}
 
 @contextmanager
 def triton() -> Iterator[tuple[int, int]]:
-    """A Triton server on two free ports, HTTP and gRPC; ended by its id."""
+    """A Triton server on two free ports, HTTP and gRPC; ended by its process id."""
     with TemporaryDirectory(prefix="oracle-") as folder:
         root = Path(folder)
         server = _install(root)
@@ -54,7 +54,7 @@ def triton() -> Iterator[tuple[int, int]]:
             yield ports
         finally:
             process.terminate()
-            process.wait(PATIENCE_S)
+            process.wait(TIMEOUT_S)
 
 
 def _install(root: Path) -> Path:
@@ -107,7 +107,7 @@ def _free_port() -> int:
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if ask_http(port, Http("", "GET", "/v2/models/digits/ready"))["status"] == 200:
@@ -115,10 +115,11 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
         except OSError:
             pass
         time.sleep(0.1)
-    raise SystemExit(f"Triton did not get ready (exit code {process.poll()})")
+    raise SystemExit(f"Triton did not become ready (exit code {process.poll()})")
 
 
 def record() -> dict[str, dict[str, Answer]]:
+    """protocol -> call -> answer."""
     with triton() as (http_port, grpc_port):
         over_http = {call.name: ask_http(http_port, call) for call in HTTP}
         with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:

@@ -1,4 +1,4 @@
-"""Our answers against those of a real Triton, recorded in triton.json by record.py."""
+"""The service's answers compared with those of a real Triton, which record.py wrote to triton.json."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECORDING = json.loads((Path(__file__).parent / "triton.json").read_text())
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Answer]]]:
-    """Every call in the order of the recording: statistics and unloading depend on it."""
+    """Every call in the order of the recording: statistics and unloading depend on that order."""
     models = tmp_path_factory.mktemp("oracle")
     publish(models)
     publish(models)
@@ -48,15 +48,17 @@ def test_grpc(ours: dict[str, dict[str, Answer]], name: str) -> None:
 
 
 def judge(found: list[str], on_purpose: str | None, answer: Answer) -> None:
-    """On purpose is `what differs: why`; what differs must be exactly what was found."""
-    said = "; ".join(found)
+    """`on_purpose` is "difference: reason"; the difference must be among those found."""
+    shown = "; ".join(found)
     assert "Traceback" not in str(answer)
     if on_purpose is None:
-        assert not found, said
+        assert not found, shown
     else:
-        assert on_purpose.partition(": ")[0] in said, f"no longer differs so: {said or 'it answers as Triton does'}"
+        assert on_purpose.partition(": ")[0] in shown, (
+            f"the intended difference is gone: {shown or 'it answers as Triton does'}"
+        )
 
 
-def test_the_table_names_no_call_that_is_not_made() -> None:
+def test_every_intended_difference_belongs_to_a_call() -> None:
     assert differences.HTTP.keys() <= RECORDING["http"].keys()
     assert differences.GRPC.keys() <= RECORDING["grpc"].keys()

@@ -1,4 +1,4 @@
-"""Triton's side of the oracle, run by its Python backend: the same ONNX file through onnxruntime."""
+"""The model that Triton's Python backend runs: the same ONNX file through onnxruntime."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import triton_python_backend_utils as pb_utils
 
 
 class TritonPythonModel:
-    """What the Python backend asks for."""
+    """The class that the Python backend loads by this name."""
 
     def initialize(self, args):
         path = Path(args["model_repository"]) / args["model_version"] / "model.onnx"

@@ -1,4 +1,4 @@
-"""Puts one call of calls.py to a server and writes the answer down as JSON: the same for Triton and for us."""
+"""Makes one call of calls.py and returns the answer as JSON, in the same way for Triton and for the service."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.oracle.calls import ADMIN_KEY, Grpc, Http
 
 Answer = dict[str, Any]
 HEADERS = ("content-type", "content-encoding", "inference-header-content-length")
-PATIENCE_S = 30
+TIMEOUT_S = 30
 
 
 def ask_http(port: int, call: Http) -> Answer:
-    """Status, the headers that matter, and the body: `json`, and `bytes` (base64) for what stands behind it."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    """Status, the headers in HEADERS, and the body: `json`, and `bytes` (base64) for the binary part after it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
         connection.putrequest(call.method, call.path, skip_accept_encoding=True)
         for name, value in (call.headers | {"Content-Length": str(len(call.body))}).items():
@@ -53,7 +53,7 @@ def _parts(headers: dict[str, str], body: bytes) -> Answer:
 
 
 def ask_grpc(channel: grpc.Channel, call: Grpc) -> Answer:
-    """Status code, its sentence, and the answer (for a stream a list) as JSON."""
+    """Status code, its details, and the answer as JSON; a list of answers for a stream."""
     rpc = getattr(GRPCInferenceServiceStub(channel), call.rpc)
     method = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name[call.rpc]
     kind = getattr(pb, method.input_type.name)
@@ -61,11 +61,11 @@ def ask_grpc(channel: grpc.Channel, call: Grpc) -> Answer:
     metadata = [("authorization", f"Bearer {ADMIN_KEY}")]
     try:
         if method.server_streaming:
-            messages = list(rpc(iter(requests), timeout=PATIENCE_S, metadata=metadata))
+            messages = list(rpc(iter(requests), timeout=TIMEOUT_S, metadata=metadata))
             return {"code": "OK", "json": [_as_json(message) for message in messages]}
-        return {"code": "OK", "json": _as_json(rpc(requests[0], timeout=PATIENCE_S, metadata=metadata))}
+        return {"code": "OK", "json": _as_json(rpc(requests[0], timeout=TIMEOUT_S, metadata=metadata))}
     except grpc.RpcError as error:
-        return {"code": error.code().name, "details": error.details().partition("\n")[0]}  # a trace may follow
+        return {"code": error.code().name, "details": error.details().partition("\n")[0]}  # a traceback may follow
 
 
 def _as_json(message: Any) -> Any:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service import tfserving
 from service.concurrency import SLICE_S, cooperate
 from service.openinference import answer, request, tensors
 from service.openinference.grpc import converters as infer
 from service.openinference.request import RequestedOutput
-from service.tfserving import InferenceRequest
+from service.tfserving import answer as tfserving
+from service.tfserving.request import InferenceRequest
 from tests.support.v2 import outputs
 
 LABELS = [f"label {i}" for i in range(10)]

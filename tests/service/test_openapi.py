@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from service.inputs import DECODERS
+from service.inputs.decoder import DECODERS
 from tests.support.asgi import call
 from tests.support.refusals import REFUSALS
 from tests.support.server import Server

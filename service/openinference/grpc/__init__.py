@@ -15,14 +15,8 @@ from service.errors import DigitsError
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from service.engine.engine import Engine
-    from service.engine.watcher import Watcher
+    from service.context import Context
     from service.openinference.grpc.server import GrpcServer
-    from service.openinference.http import Infer
-    from service.server.drain import Drain
-    from service.telemetry.logs import AccessLog
-    from service.telemetry.metrics import Meter
-    from service.telemetry.scoreboard import Scoreboard
 
 log = logging.getLogger("service")
 
@@ -33,24 +27,14 @@ def check_installed() -> None:
         raise DigitsError("DIGITS_GRPC_PORT needs the extra grpc: pip install 'digit-recognizer[grpc]'.")
 
 
-def server_for(
-    settings: Settings,
-    engine: Engine,
-    infer: Infer,
-    watcher: Watcher,
-    scoreboard: Scoreboard,
-    drain: Drain,
-    meter: Meter,
-    access: AccessLog,
-) -> GrpcServer | None:
+def server_for(context: Context) -> GrpcServer | None:
     """The server, not started yet; None where no port is set. Raises DigitsError where the extra is missing."""
-    if settings.grpc_port is None:
+    if context.settings.grpc_port is None:
         return None
     check_installed()
     from service.openinference.grpc.server import GrpcServer
-    from service.openinference.grpc.servicer import Calls
 
-    return GrpcServer(Calls(engine, settings, infer, watcher, scoreboard, drain), settings, drain, meter, access)
+    return GrpcServer(context)
 
 
 @contextmanager

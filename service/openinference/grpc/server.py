@@ -1,4 +1,4 @@
-"""The gRPC server: its port, its limits, its borders. What a call answers is calls.py's; it knows no digits.
+"""The gRPC server: its port, its limits, its errors. What a call answers is servicer.py's.
 
 It runs on the event loop of the HTTP service, so that both share one engine, one queue and one batch.
 """
@@ -8,36 +8,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import count
 from time import perf_counter
 from typing import Any
 
-# read when grpc loads: its handlers for fork crash the child that tries a version out (check.py), which only execs
+# read when grpc loads: its fork handlers crash the child that validates a version, which only execs
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
+from service.context import Context
 from service.errors import DigitsError, Unavailable
 from service.openinference.grpc.decoding import UndecodedMessage
 from service.openinference.grpc.messages import SERVICE, Message, ModelInferResponse, ModelStreamInferResponse, methods
-from service.openinference.grpc.servicer import Calls
-from service.server.drain import Drain
-from service.settings import Settings
-from service.telemetry.logs import AccessLog
-from service.telemetry.metrics import Meter
+from service.openinference.grpc.servicer import Servicer
+from service.problems import INTERNAL_ERROR
+from service.telemetry.request_ids import usable
+from service.telemetry.requests import CLIENT_CLOSED_REQUEST
 
 log = logging.getLogger("service")
 
 GRACE_S = 30.0
 MOST_IN_STREAM = 64  # requests of one stream that are answered at the same time
-REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-CLIENT_WENT_AWAY = 499
-OUR_FAULT = "Something went wrong here, not in your request. Try again, and report the x-request-id."
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -52,32 +46,27 @@ CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
 }
 
-Context = Any
+Call = Any  # grpc's own context of one call
 Metadata = dict[str, str]
-Call = Callable[[Message, Metadata, str], Awaitable[Message]]
-Refused = tuple[Any, str, tuple[tuple[str, str], ...]]  # code, sentence, trailing metadata
+Rpc = Callable[[Message, Metadata, bytes], Awaitable[Message]]
+Rejection = tuple[Any, str, tuple[tuple[str, str], ...]]  # code, sentence, trailing metadata
 
 
 class GrpcServer:
     """`await start()` and `await stop()`.
 
     Args:
-        calls: an async method for each rpc of the service.
-        settings: host, port and the limit on a message.
-        drain: how far we are with leaving.
-        meter, access: where calls are counted and logged, as those over HTTP are.
+        context: host, port and limits, draining, request ids, where requests are noted.
     """
 
-    def __init__(self, calls: Calls, settings: Settings, drain: Drain, meter: Meter, access: AccessLog) -> None:
-        self._calls = calls
-        self._settings = settings
-        self._drain = drain
-        self._meter = meter
-        self._access = access
+    def __init__(self, context: Context) -> None:
+        self._servicer = Servicer(context)
+        self._settings = context.settings
+        self._drain = context.drain
+        self._requests = context.requests
+        self._ids = context.ids
         self._server: Any = None
         self._readers: set[asyncio.Task[None]] = set()
-        self._ids = count()
-        self._prefix = secrets.token_hex(6)
 
     async def start(self) -> None:
         """Listen. Raises DigitsError where the port is not to be had."""
@@ -111,34 +100,34 @@ class GrpcServer:
         to_bytes = GetMessageClass(method.output_type).SerializeToString
         if method.client_streaming:
             return grpc.stream_stream_rpc_method_handler(self._stream, parse, to_bytes)
-        call: Call = getattr(self._calls, method.name)
-        return grpc.unary_unary_rpc_method_handler(self._unary(method.name, call), parse, to_bytes)
+        rpc: Rpc = getattr(self._servicer, method.name)
+        return grpc.unary_unary_rpc_method_handler(self._unary(method.name, rpc), parse, to_bytes)
 
     # -- borders ------------------------------------------------------------------------------------------------
 
-    def _unary(self, name: str, call: Call) -> Callable[..., Awaitable[Message]]:
-        async def handler(sealed: UndecodedMessage, context: Context) -> Message:
-            request, metadata = None, _metadata(context)
-            request_id = self._request_id(metadata)
-            start, status = perf_counter(), CLIENT_WENT_AWAY
-            refused: Refused | None = None
+    def _unary(self, name: str, rpc: Rpc) -> Callable[..., Awaitable[Message]]:
+        async def handler(message: UndecodedMessage, call: Call) -> Message:
+            request, metadata = None, _metadata(call)
+            request_id = self._ids.of_grpc(metadata)
+            start, status = perf_counter(), CLIENT_CLOSED_REQUEST
+            rejection: Rejection | None = None
             try:
                 with self._inside():
-                    request = await sealed.open()
-                    request_id = _id(request, metadata) or request_id
-                    answer = await call(request, metadata, request_id)
+                    request = await message.open()
+                    request_id = self._named(request, metadata) or request_id
+                    answer = await rpc(request, metadata, request_id)
                     status = 200
             except DigitsError as error:
-                status, refused = error.status, _refused(error, request_id)
-            except Exception:  # the caller gets an id to report, the log gets the trace
-                status, refused = 500, _refused(DigitsError(OUR_FAULT), request_id)
-                log.exception("request %s failed", request_id)
+                status, rejection = error.status, _rejection(error, request_id)
+            except Exception:  # the caller gets an id to report, the log gets the traceback
+                status, rejection = 500, _rejection(DigitsError(INTERNAL_ERROR), request_id)
+                log.exception("request %s failed", request_id.decode())
             finally:
                 self._note(name, status, perf_counter() - start, request_id)
-            if refused:
-                del request, sealed  # abort raises, in a cycle with this frame: they would stay until it is collected
-                await context.abort(*refused)
-            context.set_trailing_metadata((("x-request-id", request_id),))
+            if rejection:
+                del request, message  # abort raises, in a cycle with this frame: they would stay until it is collected
+                await call.abort(*rejection)
+            call.set_trailing_metadata((("x-request-id", request_id.decode()),))
             return answer
 
         return handler
@@ -154,15 +143,15 @@ class GrpcServer:
         finally:
             self._drain.inside -= 1
 
-    async def _stream(self, requests: AsyncIterator[UndecodedMessage], context: Context) -> AsyncIterator[Message]:
+    async def _stream(self, requests: AsyncIterator[UndecodedMessage], call: Call) -> AsyncIterator[Message]:
         """Answers in the order of the requests; several at the same time, so that they may share a batch."""
-        metadata = _metadata(context)
+        metadata = _metadata(call)
         answers: asyncio.Queue[asyncio.Task[Message] | None] = asyncio.Queue(MOST_IN_STREAM)
 
         async def read() -> None:
             try:
-                async for sealed in requests:
-                    await answers.put(asyncio.create_task(self._one_of_many(sealed, metadata)))
+                async for message in requests:
+                    await answers.put(asyncio.create_task(self._one_of_many(message, metadata)))
             finally:
                 await answers.put(None)
 
@@ -178,55 +167,47 @@ class GrpcServer:
                 if (answer := answers.get_nowait()) is not None:
                     answer.cancel()
 
-    async def _one_of_many(self, sealed: UndecodedMessage, metadata: Metadata) -> Message:
-        """One answer of a stream: a refusal is an answer, and the stream goes on."""
-        request, request_id = None, self._request_id(metadata)
-        start, status = perf_counter(), CLIENT_WENT_AWAY
+    async def _one_of_many(self, message: UndecodedMessage, metadata: Metadata) -> Message:
+        """One answer of a stream: an error is an answer, and the stream goes on."""
+        request, request_id = None, self._ids.of_grpc(metadata)
+        start, status = perf_counter(), CLIENT_CLOSED_REQUEST
         try:
             with self._inside():
-                request = await sealed.open()
-                request_id = _id(request, metadata) or request_id
-                found = await self._calls.ModelInfer(request, metadata, request_id)
+                request = await message.open()
+                request_id = self._named(request, metadata) or request_id
+                found = await self._servicer.ModelInfer(request, metadata, request_id)
                 status = 200
             found.parameters["triton_final_response"].bool_param = True
             return ModelStreamInferResponse(infer_response=found)
         except DigitsError as error:
             status = error.status
-            return self._refusal(request, str(error))
+            return self._stream_error(request, str(error))
         except Exception:  # as for a single call
             status = 500
-            log.exception("request %s failed", request_id)
-            return self._refusal(request, OUR_FAULT)
+            log.exception("request %s failed", request_id.decode())
+            return self._stream_error(request, INTERNAL_ERROR)
         finally:
             self._note("ModelStreamInfer", status, perf_counter() - start, request_id)
 
-    def _refusal(self, request: Message | None, said: str) -> Message:
+    def _stream_error(self, request: Message | None, sentence: str) -> Message:
         whose = ModelInferResponse(id=request.id if request else "")
-        return ModelStreamInferResponse(error_message=said, infer_response=whose)
+        return ModelStreamInferResponse(error_message=sentence, infer_response=whose)
 
-    def _note(self, name: str, status: int, seconds: float, request_id: str) -> None:
+    def _named(self, request: Message, metadata: Metadata) -> bytes:
+        """The message's own id, where it is usable and the metadata have none; else empty."""
+        own = str(getattr(request, "id", ""))
+        return own.encode() if "x-request-id" not in metadata and usable(own) else b""
+
+    def _note(self, name: str, status: int, seconds: float, request_id: bytes) -> None:
         route = f"/{SERVICE}/{name}"
-        self._meter.request(route, "gRPC", status, seconds)
-        if status >= self._access.from_status:
-            self._access.add("gRPC", route, status, seconds, request_id)
-
-    def _request_id(self, metadata: Metadata) -> str:
-        """The caller's own, or a new one."""
-        given = metadata.get("x-request-id", "")
-        return given if REQUEST_ID.fullmatch(given) else f"{self._prefix}-g{next(self._ids):x}"
+        self._requests.note("gRPC", route, route, status, seconds, request_id)
 
 
-def _id(request: Message, metadata: Metadata) -> str:
-    """The message's own, where the metadata have none."""
-    given = str(getattr(request, "id", ""))
-    return given if "x-request-id" not in metadata and REQUEST_ID.fullmatch(given) else ""
-
-
-def _metadata(context: Context) -> Metadata:
+def _metadata(call: Call) -> Metadata:
     """The caller's metadata, but for binary values."""
-    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    return {key: value for key, value in call.invocation_metadata() or () if isinstance(value, str)}
 
 
-def _refused(error: DigitsError, request_id: str) -> Refused:
+def _rejection(error: DigitsError, request_id: bytes) -> Rejection:
     more = tuple((key.lower(), value) for key, value in error.headers.items())
-    return CODES.get(error.status, grpc.StatusCode.INTERNAL), str(error), (("x-request-id", request_id), *more)
+    return CODES.get(error.status, grpc.StatusCode.INTERNAL), str(error), (("x-request-id", request_id.decode()), *more)

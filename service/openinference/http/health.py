@@ -6,10 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from service.engine.resolve import resolve_version
-from service.errors import Unavailable
-from service.http.deps import DrainDep, EngineDep
+from service.http.deps import ContextDep
 from service.openinference.http.schemas import Live, ModelName, ModelReady, ModelVersion, Ready, errors
+from service.openinference.readiness import check_server, check_version
 
 router = APIRouter()
 
@@ -20,19 +19,17 @@ async def live() -> dict[str, bool]:
 
 
 @router.get("/v2/health/ready", response_model=Ready, summary="Can the server infer?", responses=errors(503))
-async def ready(engine: EngineDep, drain: DrainDep) -> dict[str, bool]:
+async def ready(context: ContextDep) -> dict[str, bool]:
     """200 while the default model is served and the service is not draining."""
-    if drain.leaving:
-        raise Unavailable("This instance is stopping; ask another one.")
-    engine.served()
+    check_server(context)
     return {"ready": True}
 
 
 @router.get(
     "/v2/models/{model}/ready", response_model=ModelReady, summary="Is the model served?", responses=errors(404, 503)
 )
-async def model_ready(engine: EngineDep, model: ModelName) -> dict[str, Any]:
-    return {"name": resolve_version(engine, model).name, "ready": True}
+async def model_ready(context: ContextDep, model: ModelName) -> dict[str, Any]:
+    return {"name": check_version(context, model), "ready": True}
 
 
 @router.get(
@@ -41,5 +38,5 @@ async def model_ready(engine: EngineDep, model: ModelName) -> dict[str, Any]:
     summary="Is the version served?",
     responses=errors(404, 503),
 )
-async def version_ready(engine: EngineDep, model: ModelName, version: ModelVersion) -> dict[str, Any]:
-    return {"name": resolve_version(engine, model, version).name, "ready": True}
+async def version_ready(context: ContextDep, model: ModelName, version: ModelVersion) -> dict[str, Any]:
+    return {"name": check_version(context, model, version), "ready": True}

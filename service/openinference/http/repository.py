@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from service.engine.engine import Engine
-from service.engine.resolve import answering
 from service.errors import BadRequest, PayloadTooLarge
 from service.http.body import read_body
 from service.http.deps import EngineDep, SettingsDep, WatcherDep, admin_only
 from service.inputs.json_chunks import loads
 from service.openinference.http.schemas import IndexEntry, IndexRequest, ModelName, errors
+from service.openinference.index import check_load_parameters
+from service.openinference.index import index as repository_index
 
 MOST_BYTES = 64 * 1024
 
@@ -47,19 +47,13 @@ PARAMETERS = {"type": "object", "properties": {"parameters": {"type": "object"}}
 )
 async def index(engine: EngineDep, asked: JsonDep) -> list[dict[str, str]]:
     """Of every model in the repository, and which of them are served."""
-    only_ready = asked.get("ready", False)
-    if not isinstance(only_ready, bool):
-        raise BadRequest("ready must be true or false.")
-    entries = [entry for name in _names(engine) for entry in _entries(engine, name)]
-    return [entry for entry in entries if entry["state"] == "READY" or not only_ready]
+    return repository_index(engine, asked.get("ready", False))
 
 
 @admin.post("/v2/repository/models/{model}/load", summary="Serve a model", openapi_extra=_body(PARAMETERS))
 async def load(watcher: WatcherDep, asked: JsonDep, model: ModelName) -> dict[str, Any]:
     """Its promoted version, as it is published: with parameters that say otherwise the call is refused."""
-    others = sorted(key for key in _parameters(asked) if key == "config" or key.startswith("file:"))
-    if others:
-        raise BadRequest(f"A model is loaded as it is published; the parameter {others[0][:40]!r} is not taken.")
+    check_load_parameters(_parameters(asked))
     await watcher.load(model)
     return {}
 
@@ -91,26 +85,3 @@ def _parameters(asked: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(parameters, dict):
         raise BadRequest("parameters must be an object.")
     return parameters
-
-
-def _names(engine: Engine) -> list[str]:
-    return sorted({*engine.repository.names(), *engine.names()})
-
-
-def _entries(engine: Engine, name: str) -> list[dict[str, str]]:
-    live = {served.version for served in answering(engine, name).values()} if name in engine.names() else set()
-    versions = sorted({*engine.repository.versions(name), *live})
-    return [_entry(engine, name, version, version in live) for version in versions]
-
-
-def _entry(engine: Engine, name: str, version: int, ready: bool) -> dict[str, str]:
-    reason = "" if ready else _reason(engine, name, version)
-    return {"name": name, "version": str(version), "state": "READY" if ready else "UNAVAILABLE", "reason": reason}
-
-
-def _reason(engine: Engine, name: str, version: int) -> str:
-    if name in engine.unloaded:
-        return "unloaded"
-    if engine.repository.labels(name).get("stable") == version:
-        return engine.refused.get(name, "it is being loaded")
-    return "another version is promoted"

@@ -279,7 +279,11 @@ def test_it_takes_what_is_small_and_plain(alone: FastAPI, name: str) -> None:
 
     async def steps() -> None:
         assert alone.fast_path.take(heads(kind, accept="*/*"), body, replies)  # type: ignore[attr-defined]
-        assert (replies.given, alone.state.drain.inside, bool(alone.state.engine.admission.rows)) == ([], 1, True)
+        assert (replies.given, alone.state.context.drain.inside, bool(alone.state.context.engine.admission.rows)) == (
+            [],
+            1,
+            True,
+        )
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
@@ -288,7 +292,7 @@ def test_it_takes_what_is_small_and_plain(alone: FastAPI, name: str) -> None:
     assert (status, close) == (200, False)
     assert headers["content-length"] == str(len(answer))
     assert json.loads(answer)["predictions"][0]["digit"] == (0 if "batch" in name else 3)
-    assert (alone.state.drain.inside, alone.state.engine.admission.rows) == (0, 0)
+    assert (alone.state.context.drain.inside, alone.state.context.engine.admission.rows) == (0, 0)
 
 
 LEFT = {
@@ -319,9 +323,9 @@ def left_alone(app: FastAPI, headers: Headers, body: bytes) -> None:
     replies = Replies()
 
     async def steps() -> None:
-        before = app.state.engine.admission.rows
+        before = app.state.context.engine.admission.rows
         assert not app.fast_path.take(headers, body, replies)  # type: ignore[attr-defined]
-        assert (app.state.drain.inside, app.state.engine.admission.rows) == (0, before)
+        assert (app.state.context.drain.inside, app.state.context.engine.admission.rows) == (0, before)
         await asyncio.sleep(0.01)
 
     in_loop(steps)
@@ -329,12 +333,12 @@ def left_alone(app: FastAPI, headers: Headers, body: bytes) -> None:
 
 
 def test_it_leaves_requests_alone_when_the_service_leaves(alone: FastAPI) -> None:
-    alone.state.drain.leaving = True
+    alone.state.context.drain.leaving = True
     left_alone(alone, heads(), bytes(784))
 
 
 def test_it_leaves_requests_alone_where_no_model_is_loaded(alone: FastAPI) -> None:
-    alone.state.engine.unload("digits")
+    alone.state.context.engine.unload("digits")
     left_alone(alone, heads(), bytes(784))
 
 
@@ -343,7 +347,7 @@ def test_it_leaves_requests_alone_during_a_trial(tmp_path: Path) -> None:
     publish(tmp_path, shift=1, promote=False)
     Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=50))
     app = create_app(Settings(models_dir=tmp_path))
-    engine = app.state.engine
+    engine = app.state.context.engine
     engine.swap_rollout("digits", Rollout(RolloutPlan(2, percent=50), engine.load("digits", 2)))
     left_alone(app, heads(), bytes(784))
     engine.swap_rollout("digits", None)
@@ -352,7 +356,7 @@ def test_it_leaves_requests_alone_during_a_trial(tmp_path: Path) -> None:
 
 
 def test_a_full_queue_is_left_to_the_usual_way(alone: FastAPI) -> None:
-    alone.state.engine.admission.acquire(50)
+    alone.state.context.engine.admission.acquire(50)
     left_alone(alone, heads(), bytes(784))
 
 
@@ -361,7 +365,7 @@ def test_an_answer_given_while_leaving_closes_the_connection(alone: FastAPI) -> 
 
     async def steps() -> None:
         assert alone.fast_path.take(heads(), bytes(784), replies)  # type: ignore[attr-defined]
-        alone.state.drain.leaving = True
+        alone.state.context.drain.leaving = True
         await asyncio.sleep(0.01)
 
     in_loop(steps)
@@ -372,7 +376,7 @@ def test_a_model_that_fails_is_told_to_each_and_logged_once_a_request(
     alone: FastAPI, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Within a batch only the request that makes it fail hears of that."""
-    served, replies, others = alone.state.engine.served(), Replies(), Replies()
+    served, replies, others = alone.state.context.engine.served(), Replies(), Replies()
     run = served.batcher._run
 
     def fails(pixels: Any) -> Any:
@@ -394,6 +398,6 @@ def test_a_model_that_fails_is_told_to_each_and_logged_once_a_request(
     check_problem(status, headers, body, 500, says="went wrong here")
     assert headers["x-request-id"] == "mine"
     assert [record.getMessage() for record in caplog.records] == ["request mine failed"]
-    assert (alone.state.drain.inside, alone.state.engine.admission.rows) == (0, 0)
-    counted = alone.state.engine._meter.statistics.requests["digits 2"]
+    assert (alone.state.context.drain.inside, alone.state.context.engine.admission.rows) == (0, 0)
+    counted = alone.state.context.engine._meter.statistics.requests["digits 2"]
     assert (counted[SUCCESS], counted[FAIL]) == (5, 1)

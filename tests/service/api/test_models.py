@@ -150,7 +150,7 @@ def test_admin_calls_are_off_without_a_key(app: FastAPI, call_: str) -> None:
     for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer None"}, {"X-Admin-Key": "None"}):
         answer = call(app, "POST", call_, headers=headers)
         check_problem(answer.status, answer.headers, answer.body, (401, 403))
-    assert app.state.engine.served().version == 2
+    assert app.state.context.engine.served().version == 2
 
 
 @pytest.fixture

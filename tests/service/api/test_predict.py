@@ -278,7 +278,7 @@ def test_everybody_gets_his_own_rows(app: FastAPI, requests: list[list[int]]) ->
         return await asyncio.gather(*(acall(app, body=digits(*r).tobytes(), headers=octets) for r in requests))
 
     assert [digits_in(answer) for answer in asyncio.run(all_at_once())] == requests
-    assert app.state.engine.admission.rows == 0
+    assert app.state.context.engine.admission.rows == 0
 
 
 def test_a_bad_request_among_many_harms_nobody(app: FastAPI) -> None:
@@ -297,7 +297,7 @@ def test_a_full_queue_is_said_at_once_and_clears(models_dir: Any) -> None:
         octets = {"Content-Type": "application/octet-stream"}
         big, small = bytes(784 * 5000), bytes(784)
         first = asyncio.ensure_future(acall(app, body=big, headers=octets))
-        await until(lambda: app.state.engine.admission.rows)
+        await until(lambda: app.state.context.engine.admission.rows)
         refused = await acall(app, body=small, headers=octets)
         return await first, refused, await acall(app, body=small, headers=octets)
 
@@ -306,7 +306,7 @@ def test_a_full_queue_is_said_at_once_and_clears(models_dir: Any) -> None:
     problem = check_problem(refused.status, refused.headers, refused.body, 503)
     assert refused.headers["retry-after"].isdigit()
     assert "Try again" in problem["detail"]
-    assert app.state.engine.admission.rows == 0
+    assert app.state.context.engine.admission.rows == 0
 
 
 def test_whoever_goes_away_costs_nothing_more(app: FastAPI) -> None:
@@ -316,17 +316,17 @@ def test_whoever_goes_away_costs_nothing_more(app: FastAPI) -> None:
         gone = asyncio.Event()
         octets = {"Content-Type": "application/octet-stream"}
         request = asyncio.ensure_future(acall(app, body=bytes(784 * 20_000), headers=octets, gone=gone))
-        await until(lambda: app.state.engine.admission.rows)
+        await until(lambda: app.state.context.engine.admission.rows)
         gone.set()
         await asyncio.wait([request], timeout=30)
-        await until(lambda: not app.state.engine.admission.rows)
+        await until(lambda: not app.state.context.engine.admission.rows)
 
     asyncio.run(leave())
 
 
 def test_probabilities_survive_the_trip(app: FastAPI) -> None:
     """The numbers on the wire are the model's own, to the last bit of a float32."""
-    served = app.state.engine.served()
+    served = app.state.context.engine.served()
     expected = served.model.predict(PIXELS)
     found = np.array([p["probabilities"] for p in call(app, body=as_json(PIXELS), headers=JSON).json()["predictions"]])
     assert np.array_equal(found.astype(np.float32), expected)

@@ -33,13 +33,13 @@ BODY = digit(3).tobytes()
 @pytest.fixture
 def leaving(models_dir: Path) -> FastAPI:
     app = create_app(Settings(models_dir=models_dir))
-    app.state.drain.leaving = True
+    app.state.context.drain.leaving = True
     return app
 
 
 @pytest.fixture
 def refusing(leaving: FastAPI) -> FastAPI:
-    leaving.state.drain.refusing = True
+    leaving.state.context.drain.refusing = True
     return leaving
 
 
@@ -110,7 +110,7 @@ def test_leaving_takes_the_drain_and_then_as_long_as_requests_take() -> None:
 
 
 def test_every_way_out_of_a_request_is_counted(app: FastAPI) -> None:
-    drain = app.state.drain
+    drain = app.state.context.drain
     for method, path, body in (
         ("POST", "/predict", BODY),
         ("POST", "/predict", b"x"),

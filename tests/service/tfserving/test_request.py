@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from service.errors import BadRequest, DigitsError, PayloadTooLarge
-from service.tfserving import InferenceRequest, classify_request, predict_request
+from service.tfserving.request import InferenceRequest, classify_request, predict_request
 
 PIXELS = np.random.default_rng(4).integers(0, 256, (150, 28, 28), np.uint8)  # some 500 kB
 FLAT, NESTED = PIXELS.reshape(-1, 784).tolist(), PIXELS.tolist()

@@ -19,8 +19,8 @@ from PIL import Image
 
 from service.app import create_app
 from service.errors import DigitsError
+from service.http.error_handlers import on_digits_error
 from service.openinference import http as v2
-from service.problems import on_digits_error
 from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
 from service.settings import Settings
@@ -71,7 +71,7 @@ def good(answer: Answer) -> Answer:
 
 
 def expected(app: FastAPI, pixels: Any = PIXELS) -> Any:
-    return app.state.engine.served().model.predict(pixels)
+    return app.state.context.engine.served().model.predict(pixels)
 
 
 # -- inputs -----------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_a_canary_answers_with_the_outputs_that_it_has(tmp_path: Path, served_ha
         (publish_with_lecture_output if with_it else publish)(tmp_path, promote=promote)
     Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
     app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "feedback.sqlite"))
-    asyncio.run(app.state.watcher.look())
+    asyncio.run(app.state.context.watcher.look())
     all_of_canary = ["probabilities"] if served_has_it else ["probabilities", "lecture_output"]
 
     def answered(*asked: str, **more: Any) -> tuple[str, list[str]]:
@@ -220,7 +220,7 @@ def test_both_outputs_in_any_order_and_form(app: FastAPI, names: list[str], firs
     ]
     found = outputs(*parts(good(ask(app, document(tensor(PIXELS), outputs=asked), path=BOTH))))
     assert list(found) == names
-    model = app.state.engine.served("both").model
+    model = app.state.context.engine.served("both").model
     assert np.array_equal(found["probabilities"].values.astype(np.float32), model.predict(PIXELS))
     cells = found["lecture_output"]
     assert (cells.datatype, cells.shape) == ("FP32", [10, 10, 10, 1])
@@ -233,7 +233,7 @@ def test_the_lecture_s_output_alone_and_of_many_digits(app: FastAPI) -> None:
     found = outputs(*parts(good(ask(app, asked, path=BOTH))))
     assert list(found) == ["lecture_output"]
     cells = found["lecture_output"].values.astype(np.float32)
-    assert np.array_equal(cells, app.state.engine.served("both").model.lecture_output(pixels))
+    assert np.array_equal(cells, app.state.context.engine.served("both").model.lecture_output(pixels))
 
 
 def test_what_is_not_asked_for_is_not_run(app: FastAPI) -> None:
@@ -601,7 +601,7 @@ def test_everybody_gets_his_own_rows_whatever_form_he_chose(app: FastAPI) -> Non
 
     for i, answer in enumerate(asyncio.run(all_at_once())):
         assert classes(*parts(good(answer))) == [(i + j) % 10 for j in range(1 + i % 70)]
-    assert app.state.engine.admission.rows == 0
+    assert app.state.context.engine.admission.rows == 0
 
 
 def test_a_full_queue_is_503_with_retry_after(models_dir: Path) -> None:
@@ -610,7 +610,7 @@ def test_a_full_queue_is_503_with_retry_after(models_dir: Path) -> None:
     async def two_at_once() -> tuple[Answer, Answer]:
         big, small = bytes(784 * 5000), bytes(784)
         first = asyncio.ensure_future(acall(app, path=INFER, body=big, headers={LENGTH: "0"}))
-        await until(lambda: app.state.engine.admission.rows)
+        await until(lambda: app.state.context.engine.admission.rows)
         return await acall(app, path=INFER, body=small, headers={LENGTH: "0"}), await first
 
     refused, first = asyncio.run(two_at_once())
@@ -624,10 +624,10 @@ def test_whoever_goes_away_costs_nothing_more(app: FastAPI) -> None:
         gone = asyncio.Event()
         body = bytes(784 * 20_000)
         request = asyncio.ensure_future(acall(app, path=INFER, body=body, headers={LENGTH: "0"}, gone=gone))
-        await until(lambda: app.state.engine.admission.rows)
+        await until(lambda: app.state.context.engine.admission.rows)
         gone.set()
         await asyncio.wait([request], timeout=30)
-        await until(lambda: not app.state.engine.admission.rows)
+        await until(lambda: not app.state.context.engine.admission.rows)
 
     asyncio.run(leave())
 
@@ -635,9 +635,8 @@ def test_whoever_goes_away_costs_nothing_more(app: FastAPI) -> None:
 def test_the_documented_route_answers_as_the_direct_one_does(app: FastAPI) -> None:
     """Behind another application's routing the same handler runs as an ordinary FastAPI route."""
     mounted = FastAPI()
-    for name in ("settings", "engine", "scoreboard", "watcher", "drain"):
-        setattr(mounted.state, name, getattr(app.state, name))
-    mounted.include_router(v2.router(v2.Infer(app.state.engine, app.state.settings, app.state.recent)))
+    mounted.state.context = app.state.context
+    mounted.include_router(v2.router(v2.Infer(app.state.context)))
     mounted.add_exception_handler(DigitsError, on_digits_error)
 
     def routed(path: str, body: bytes, headers: dict[str, str]) -> Answer:
@@ -657,7 +656,7 @@ def test_the_documented_route_answers_as_the_direct_one_does(app: FastAPI) -> No
 def test_answers_can_be_referred_to_afterwards(app: FastAPI) -> None:
     """What came by this protocol is remembered for feedback and drift as what came by /predict is."""
     answer = good(ask(app, document(tensor(digits(8, 6)), id="mine")))
-    remembered = app.state.recent.find(answer.headers["x-request-id"].encode(), 1)
+    remembered = app.state.context.recent.find(answer.headers["x-request-id"].encode(), 1)
     assert remembered.model == "digits"
     assert remembered.probabilities.argmax() == 6
     assert np.array_equal(remembered.pixels, digit(6))

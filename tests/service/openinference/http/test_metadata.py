@@ -57,7 +57,7 @@ def test_health(app: FastAPI, path: str) -> None:
 
 def test_whoever_is_stopping_is_not_ready(models_dir: Path) -> None:
     app = create_app(Settings(models_dir=models_dir, feedback_path=models_dir / "f.sqlite"))
-    app.state.drain.leaving = True
+    app.state.context.drain.leaving = True
     answer = get(app, "/v2/health/ready")
     check_error(answer.status, answer.headers, answer.body, 503)
     assert get(app, "/v2/health/live").status == 200
@@ -79,7 +79,7 @@ def test_the_configuration(app: FastAPI, path: str) -> None:
     found = good(app, f"{path}/config")
     assert found["name"] == "digits"
     assert found["platform"] == "onnxruntime_onnx"
-    assert found["max_batch_size"] == app.state.settings.max_instances
+    assert found["max_batch_size"] == app.state.context.settings.max_instances
     assert found["version_policy"] == {"specific": {"versions": [2]}}
     assert [(one["name"], one["data_type"], one["dims"]) for one in found["input"]] == [
         ("pixels", "TYPE_UINT8", [28, 28, 1])
@@ -188,7 +188,7 @@ def trying(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
         publish(root, shift=shift, promote=shift == 1)
     Repository(root).start_rollout("digits", RolloutPlan(2, percent=50, min_digits=10**9, max_disagreement=1))
     app = create_app(Settings(models_dir=root, feedback_path=root / "f.sqlite"))
-    asyncio.run(app.state.watcher.look())
+    asyncio.run(app.state.context.watcher.look())
     return app
 
 
@@ -217,7 +217,7 @@ def test_without_a_version_the_canary_answers_its_share(trying: FastAPI) -> None
     found = [answered(trying, "", f"request-{i}") for i in range(100)]
     assert set(found) == {("1", 1), ("2", 2)}
     assert found == [answered(trying, "", f"request-{i}") for i in range(100)]  # a caller can pin it by his id
-    counts = trying.state.engine.rollout("digits").counts()
+    counts = trying.state.context.engine.rollout("digits").counts()
     assert counts["requests"] == 2 * found.count(("2", 2))
 
 
@@ -235,8 +235,8 @@ def test_a_shadow_answers_nobody_by_any_name(tmp_path: Path) -> None:
         publish(tmp_path, shift=shift, promote=shift == 1)
     Repository(tmp_path).start_rollout("digits", RolloutPlan(2, shadow=True))
     app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "f.sqlite"))
-    asyncio.run(app.state.watcher.look())
-    assert app.state.engine.rollout("digits").candidate.version == 2
+    asyncio.run(app.state.context.watcher.look())
+    assert app.state.context.engine.rollout("digits").candidate.version == 2
     assert answered(app, "") == answered(app, "stable") == ("1", 1)
     assert good(app, MODEL)["versions"] == ["1"]
     for version in ("canary", "2"):
@@ -250,7 +250,7 @@ def test_a_shadow_answers_nobody_by_any_name(tmp_path: Path) -> None:
 
 
 def test_labels_are_of_the_repository(trying: FastAPI) -> None:
-    repository = trying.state.engine.repository
+    repository = trying.state.context.engine.repository
     assert repository.labels("digits") == {"stable": 1, "canary": 2}
     assert repository.labels("nothing") == {}
     assert good(trying, "/models/digits")["labels"] == {"stable": 1, "canary": 2}
@@ -261,7 +261,7 @@ def test_a_canary_without_the_lecture_s_output_leaves_those_requests_to_the_stab
     publish(tmp_path, shift=1, promote=False)
     Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
     app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "f.sqlite"))
-    asyncio.run(app.state.watcher.look())
+    asyncio.run(app.state.context.watcher.look())
     named = [{"name": "probabilities"}, {"name": "lecture_output"}]
     both = call(app, path=f"{MODEL}/infer", body=document(tensor(digits(0)), outputs=named))
     assert both.json()["model_version"] == "1"
@@ -280,7 +280,7 @@ def test_a_canary_with_the_lecture_s_output_gives_it(tmp_path: Path) -> None:
     publish_with_lecture_output(tmp_path, shift=1, promote=False)
     Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
     app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "f.sqlite"))
-    asyncio.run(app.state.watcher.look())
+    asyncio.run(app.state.context.watcher.look())
     answer = call(app, path=f"{MODEL}/infer", body=document(tensor(digits(0))))
     assert answer.json()["model_version"] == "2"
     cells = outputs(answer.body, answer.headers)["lecture_output"].values

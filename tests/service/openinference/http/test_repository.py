@@ -97,12 +97,12 @@ def test_the_index_of_what_is_ready(app: FastAPI) -> None:
 def test_the_index_says_why_a_promoted_version_is_not_served(root: Path) -> None:
     app = create_app(Settings(models_dir=root, feedback_path=root / "f.sqlite"))
     publish_broken(root, b"no model")
-    asyncio.run(app.state.watcher.look())
+    asyncio.run(app.state.context.watcher.look())
     found = states(post(app, INDEX))
     assert found["digits", "1"] == ("READY", "")
     state, reason = found["digits", "3"]
     assert state == "UNAVAILABLE"
-    assert reason == app.state.engine.refused["digits"]
+    assert reason == app.state.context.engine.refused["digits"]
 
 
 @pytest.mark.parametrize("body", [b"hello", b"[]", b"5", b'{"ready": 1}', b'{"ready": "yes"}', b"\xff"])
@@ -147,7 +147,7 @@ def test_requests_in_flight_are_answered(app: FastAPI) -> None:
     async def unload_meanwhile() -> tuple[Answer, int, Answer]:
         many = digits(*[i % 10 for i in range(20_000)]).tobytes()
         big = asyncio.ensure_future(acall(app, path=INFER, body=many, headers={LENGTH: "0"}))
-        await turn_until(lambda: app.state.engine.admission.rows)
+        await turn_until(lambda: app.state.context.engine.admission.rows)
         unloaded = await acall(app, path=UNLOAD, headers={"X-Admin-Key": KEY})
         refused = await acall(app, path=INFER, body=document(tensor(digits(5))))
         return await big, unloaded.status, refused
@@ -161,7 +161,7 @@ def test_looking_at_the_repository_does_not_load_it_again(app: FastAPI, root: Pa
     assert post(app, UNLOAD).status == 200
     promoted = post(app, "/models/digits/versions/2/promote")
     assert promoted.json() == {"name": "digits", "version": None, "current": 2}
-    asyncio.run(app.state.watcher.look())
+    asyncio.run(app.state.context.watcher.look())
     assert infer(app).status == 503
     assert post(app, LOAD).status == 200
     answer = infer(app)
@@ -179,12 +179,12 @@ def test_loading_follows_what_is_promoted(app: FastAPI, root: Path) -> None:
 
 def test_unloading_ends_a_trial_and_loading_begins_it_anew(app: FastAPI, root: Path) -> None:
     Repository(root).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
-    asyncio.run(app.state.watcher.look())
+    asyncio.run(app.state.context.watcher.look())
     assert infer(app).json()["model_version"] == "2"
     post(app, UNLOAD)
     assert call(app, "GET", "/v2/models/digits/versions/canary/ready").status == 503
     post(app, LOAD)
-    asyncio.run(app.state.watcher.look())
+    asyncio.run(app.state.context.watcher.look())
     assert infer(app).json()["model_version"] == "2"
 
 
@@ -207,8 +207,8 @@ def test_a_model_that_must_not_be_served_is_not_loaded(app: FastAPI, root: Path)
 def test_a_model_that_is_not_there(app: FastAPI, verb: str, name: str) -> None:
     answer = post(app, f"/v2/repository/models/{name}/{verb}")
     check_error(answer.status, answer.headers, answer.body, 404, "digits, other" if "%2F" not in name else "")
-    assert not app.state.engine.refused
-    assert not app.state.scoreboard.unloaded()
+    assert not app.state.context.engine.refused
+    assert not app.state.context.scoreboard.unloaded()
 
 
 def test_a_model_of_which_nothing_is_promoted(app: FastAPI, root: Path) -> None:

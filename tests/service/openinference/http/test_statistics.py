@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from service.app import create_app
 from service.engine.batcher import AdmissionLimit, Batcher
+from service.openinference.statistics import as_triton
 from service.settings import Settings
-from service.telemetry.statistics import Execution, Statistics, as_triton
+from service.telemetry.statistics import Execution, Statistics
 from tests.support.asgi import acall, call, until
 from tests.support.models import digits, publish
 from tests.support.server import Server
@@ -146,7 +147,7 @@ def test_bad_requests_do_not_reach_the_model_and_do_not_count(app: FastAPI) -> N
 def test_what_a_full_queue_refuses_is_a_failure(app: FastAPI) -> None:
     async def two_at_once() -> None:
         first = asyncio.ensure_future(acall(app, path=INFER, body=bytes(784 * 1000), headers={LENGTH: "0"}))
-        await until(lambda: app.state.engine.admission.rows)
+        await until(lambda: app.state.context.engine.admission.rows)
         assert (await acall(app, path=INFER, body=bytes(784), headers={LENGTH: "0"})).status == 503
         assert (await first).status == 200
 
@@ -163,8 +164,8 @@ def test_each_model_and_version_has_its_own(app: FastAPI) -> None:
     assert [(checked(one)["name"], one["inference_count"]) for one in both] == [("digits", 1), ("other", 0)]
     assert stats(app, "/v2/models/digits/versions/1/stats") == both[0]
     assert stats(app, "/v2/models/digits/versions/stable/stats") == both[0]
-    publish(app.state.engine.repository.root)
-    asyncio.run(app.state.watcher.look())
+    publish(app.state.context.engine.repository.root)
+    asyncio.run(app.state.context.watcher.look())
     assert (stats(app)["version"], stats(app)["inference_count"]) == ("2", 0)
 
 

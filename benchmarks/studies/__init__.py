@@ -1,0 +1,1 @@
+"""Studies: each module answers one question about speed or memory. README.md of benchmarks/ has their results."""

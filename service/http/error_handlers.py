@@ -1,0 +1,52 @@
+"""FastAPI's and Starlette's own errors, and ours behind FastAPI's routing -> the documents of problems.py."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.errors import DigitsError
+from service.problems import error_response, from_error, internal_error
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Make every error of an application a document of problems.py."""
+    app.add_exception_handler(DigitsError, on_digits_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(Exception, on_internal_error)
+
+
+async def on_internal_error(request: Request, _: Exception) -> Response:
+    return internal_error(request.url.path)
+
+
+async def on_digits_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DigitsError)
+    return from_error(error, request.url.path)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """What Starlette's router raises: unknown paths and wrong methods."""
+    assert isinstance(error, HTTPException)
+    details = {
+        404: f"There is nothing at {request.url.path[:100]}; GET /docs lists all calls.",
+        405: f"{request.method[:20]} is not allowed here; use {(error.headers or {}).get('Allow', 'another method')}.",
+    }
+    headers = dict(error.headers or {})
+    detail = details.get(error.status_code, str(error.detail))
+    return error_response(request.url.path, error.status_code, detail, headers)
+
+
+async def on_validation_error(request: Request, error: Exception) -> Response:
+    """What FastAPI's own parameters and bodies refuse: a version that is no number, a field of the wrong type."""
+    assert isinstance(error, RequestValidationError)
+    path, first = request.url.path, error.errors()[0]
+    if first["type"] == "json_invalid":
+        reason = first.get("ctx", {}).get("error", "it cannot be parsed")
+        return error_response(path, 400, f"The body is not JSON: {reason}.")
+    field = ".".join(str(part) for part in first["loc"])
+    return error_response(path, 422, f"{field}: {first['msg']}.", field=field)

@@ -1,0 +1,92 @@
+"""What the model did for how many requests, in the form of Triton's statistics extension, added up over all workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from service.context import Context
+from service.engine.resolve import answering, resolve_version
+from service.engine.version import LoadedVersion
+from service.telemetry.statistics import (
+    BATCH_INFER_NS,
+    BATCH_INPUT_NS,
+    BATCH_OUTPUT_NS,
+    COUNT,
+    FAIL,
+    FAIL_NS,
+    INFER_NS,
+    INPUT_NS,
+    LAST_MS,
+    OUTPUT_NS,
+    QUEUE_NS,
+    SUCCESS,
+    SUCCESS_NS,
+    Counts,
+)
+
+
+def statistics(context: Context, model: str = "", version: str = "") -> dict[str, Any]:
+    """Of one version, of all versions of a model that answer, or of all models. Raises NoSuchModel."""
+    engine = context.engine
+    versions: Iterable[LoadedVersion]
+    if version:
+        versions = [resolve_version(engine, model, version)]
+    elif model:
+        versions = answering(engine, model).values()
+    else:
+        versions = [served for name in engine.names() for served in answering(engine, name).values()]
+    snapshots = [state["numbers"]["statistics"] for state in context.scoreboard.all()]
+    return {"model_stats": [as_triton(served.name, served.version, snapshots) for served in versions]}
+
+
+def as_triton(name: str, version: int, snapshots: Iterable[dict[str, Counts]]) -> dict[str, Any]:
+    """The statistics of one version, added up over several workers' snapshots, in the form of Triton's extension."""
+    requests, batches = _added_up(f"{name} {version}", list(snapshots))
+    answered = requests[SUCCESS]
+    return {
+        "name": name,
+        "version": str(version),
+        "last_inference": requests[LAST_MS],
+        "inference_count": sum(rows * batch[COUNT] for rows, batch in batches.items()),
+        "execution_count": sum(batch[COUNT] for batch in batches.values()),
+        "inference_stats": {
+            "success": _duration(answered, requests[SUCCESS_NS]),
+            "fail": _duration(requests[FAIL], requests[FAIL_NS]),
+            "queue": _duration(answered, requests[QUEUE_NS]),
+            "compute_input": _duration(answered, requests[INPUT_NS]),
+            "compute_infer": _duration(answered, requests[INFER_NS]),
+            "compute_output": _duration(answered, requests[OUTPUT_NS]),
+            "cache_hit": _duration(0, 0),
+            "cache_miss": _duration(0, 0),
+        },
+        "response_stats": {},
+        "batch_stats": [
+            {
+                "batch_size": rows,
+                "compute_input": _duration(batch[COUNT], batch[BATCH_INPUT_NS]),
+                "compute_infer": _duration(batch[COUNT], batch[BATCH_INFER_NS]),
+                "compute_output": _duration(batch[COUNT], batch[BATCH_OUTPUT_NS]),
+            }
+            for rows, batch in sorted(batches.items())
+        ],
+        "memory_usage": [],
+    }
+
+
+def _added_up(model: str, snapshots: list[dict[str, Counts]]) -> tuple[list[int], dict[int, list[int]]]:
+    requests = [snapshot["requests"].get(model, [0] * 9) for snapshot in snapshots]
+    total = [sum(column) for column in zip(*requests, strict=True)]
+    total[LAST_MS] = max(numbers[LAST_MS] for numbers in requests)
+    batches: dict[int, list[int]] = {}
+    for snapshot in snapshots:
+        for key, numbers in snapshot["batches"].items():
+            of, _, rows = key.rpartition(" ")
+            if of == model:
+                so_far = batches.get(int(rows), [0] * 4)
+                batches[int(rows)] = [a + b for a, b in zip(so_far, numbers, strict=True)]
+    return total, batches
+
+
+def _duration(count: int, nanoseconds: int) -> dict[str, int]:
+    return {"count": count, "ns": nanoseconds}
