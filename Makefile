@@ -40,7 +40,7 @@ train: $(VENV)/.training  ## train, export, evaluate, publish, promote if not wo
 
 .PHONY: clean
 clean:  ## remove the virtual environment and what tools left behind
-	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
 .PHONY: docs
 docs: $(VENV)/.docs  ## build the documentation into build/docs; every warning is an error
