@@ -89,7 +89,7 @@ class Model:
         return self._run([OUTPUT], pixels)[0]
 
     def lecture_output(self, pixels: Pixels) -> NDArray[np.float32]:
-        """The lecture's own output, float32 (n, 10, 10, 1): one softmax over 100 cells (LECTURE.md section 1)."""
+        """The lecture's own output, float32 (n, 10, 10, 1): one softmax over 100 cells (docs/lecture)."""
         if not self.has_lecture_output:
             raise ModelBroken(f"This model has no output {LECTURE_OUTPUT}; the architecture lecture-cnn has.")
         return self._run([LECTURE_OUTPUT], pixels)[0]
