@@ -18,8 +18,8 @@ from fastapi import FastAPI
 
 from service.app import create_app
 from service.engine.rollout import Rollout
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from service.server.protocol import Headers
 from service.settings import Settings
 from service.telemetry.statistics import FAIL, SUCCESS
@@ -341,7 +341,7 @@ def test_it_leaves_requests_alone_where_no_model_is_loaded(alone: FastAPI) -> No
 def test_it_leaves_requests_alone_during_a_trial(tmp_path: Path) -> None:
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=50))
+    RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=50))
     app = create_app(Settings(models_dir=tmp_path))
     engine = app.state.engine
     engine.swap_rollout("digits", Rollout(RolloutPlan(2, percent=50), engine.load("digits", 2)))

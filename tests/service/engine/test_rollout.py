@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from service.engine.rollout import Rollout
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from tests.support.models import digit, digits, publish
 from tests.support.server import Server
 
@@ -47,7 +47,7 @@ def test_a_plan_comes_back_as_it_was(tmp_path: Path) -> None:
     assert RolloutPlan.from_json(plan.to_json()) == plan
     publish(tmp_path)
     publish(tmp_path, promote=False)
-    repository = Repository(tmp_path)
+    repository = RepositoryWriter(tmp_path)
     repository.start_rollout("digits", plan)
     assert repository.rollout("digits") == plan
     assert not repository.end_rollout("digits", RolloutPlan(2), "promoted: by another")
@@ -91,7 +91,7 @@ def test_a_canary_that_agrees_promotes_itself(tmp_path: Path, workers: int) -> N
     publish(tmp_path)
     publish(tmp_path, promote=False)  # the same answers
     with Server(tmp_path, workers=workers) as server:
-        Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=50, min_digits=200))
+        RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=50, min_digits=200))
         versions = set()
         deadline = time.monotonic() + PATIENCE_S
         number = 0
@@ -111,7 +111,7 @@ def test_a_canary_that_disagrees_is_rolled_back(tmp_path: Path) -> None:
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
     with Server(tmp_path) as server:
-        Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=50))
+        RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=50))
         deadline = time.monotonic() + PATIENCE_S
         while server.client.get("/models/digits").json()["last_trial"] is None:
             assert time.monotonic() < deadline
@@ -128,7 +128,7 @@ def test_a_shadow_answers_nobody_and_counts(tmp_path: Path) -> None:
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
     with Server(tmp_path) as server:
-        Repository(tmp_path).start_rollout("digits", RolloutPlan(2, shadow=True, min_digits=1))
+        RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, shadow=True, min_digits=1))
         deadline = time.monotonic() + PATIENCE_S
         while not on_trial(server.client.get("/models/digits").json()):
             assert time.monotonic() < deadline
@@ -146,7 +146,7 @@ def test_a_broken_candidate_ends_its_trial_and_harms_nobody(tmp_path: Path) -> N
     publish(tmp_path, promote=False)
     (tmp_path / "digits" / "2" / "model.onnx").write_bytes(digit(3).tobytes())
     with Server(tmp_path) as server:
-        Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100))
+        RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100))
         ended = until(server, lambda found: found["last_trial"] is not None)
         assert ended["trial"] is None
         assert "SHA-256" in ended["last_trial"]["verdict"]
@@ -158,7 +158,7 @@ def test_a_trial_that_cannot_be_ended_on_disk_is_over_all_the_same(tmp_path: Pat
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
     with Server(tmp_path) as server:
-        Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=20))
+        RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=20))
         (tmp_path / "digits/.lock").unlink()
         (tmp_path / "digits/.lock").mkdir()
         deadline = time.monotonic() + PATIENCE_S

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import DigitsError, ModelBroken, NoSuchModel
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 from tests.support.server import ROOT
 
 WRONG_NAMES = [
@@ -44,11 +44,11 @@ WRONG_NAMES = [
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    return Repository(tmp_path / "models")
+def repository(tmp_path: Path) -> RepositoryWriter:
+    return RepositoryWriter(tmp_path / "models")
 
 
-def publish(repository: Repository, content: bytes = b"onnx", name: str = "digits") -> int:
+def publish(repository: RepositoryWriter, content: bytes = b"onnx", name: str = "digits") -> int:
     return repository.publish(name, lambda version: content + b" %d" % version, {"architecture": "none"})
 
 
@@ -64,7 +64,7 @@ def python(code: str, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def test_published_versions_count_up_and_are_whole(repository: Repository) -> None:
+def test_published_versions_count_up_and_are_whole(repository: RepositoryWriter) -> None:
     assert [publish(repository) for _ in range(3)] == [1, 2, 3]
     assert repository.versions("digits") == [1, 2, 3]
     assert repository.names() == ["digits"]
@@ -78,7 +78,7 @@ def test_published_versions_count_up_and_are_whole(repository: Repository) -> No
         assert repository.model_path("digits", version).read_bytes() == data
 
 
-def test_a_card_cannot_lie_about_what_the_repository_knows(repository: Repository) -> None:
+def test_a_card_cannot_lie_about_what_the_repository_knows(repository: RepositoryWriter) -> None:
     lies = {"name": "other", "version": 9, "sha256": "0", "created": "never", "metrics": {"accuracy": 0.99}}
     repository.publish("digits", lambda _: b"onnx", lies)
     card = repository.card("digits", 1)
@@ -88,7 +88,7 @@ def test_a_card_cannot_lie_about_what_the_repository_knows(repository: Repositor
     assert card["metrics"] == {"accuracy": 0.99}
 
 
-def test_nothing_is_served_until_promoted(repository: Repository) -> None:
+def test_nothing_is_served_until_promoted(repository: RepositoryWriter) -> None:
     publish(repository)
     with pytest.raises(NoSuchModel, match="promote"):
         repository.current("digits")
@@ -96,7 +96,7 @@ def test_nothing_is_served_until_promoted(repository: Repository) -> None:
     assert repository.current("digits") == 1
 
 
-def test_promote_and_rollback_walk_back_along_what_was_served(repository: Repository) -> None:
+def test_promote_and_rollback_walk_back_along_what_was_served(repository: RepositoryWriter) -> None:
     for _ in range(4):
         publish(repository)
     for version in (1, 2, 4, 3):
@@ -108,7 +108,7 @@ def test_promote_and_rollback_walk_back_along_what_was_served(repository: Reposi
     assert repository.current("digits") == 1
 
 
-def test_rollback_goes_back_again_to_a_version_served_twice(repository: Repository) -> None:
+def test_rollback_goes_back_again_to_a_version_served_twice(repository: RepositoryWriter) -> None:
     for _ in range(2):
         publish(repository)
     for version in (1, 2, 1):
@@ -117,7 +117,7 @@ def test_rollback_goes_back_again_to_a_version_served_twice(repository: Reposito
     assert repository.rollback("digits") == 1
 
 
-def test_promoting_what_is_served_changes_nothing(repository: Repository) -> None:
+def test_promoting_what_is_served_changes_nothing(repository: RepositoryWriter) -> None:
     for _ in range(2):
         publish(repository)
     for version in (1, 2, 2, 2):
@@ -125,7 +125,7 @@ def test_promoting_what_is_served_changes_nothing(repository: Repository) -> Non
     assert repository.rollback("digits") == 1
 
 
-def test_promoting_after_a_rollback_starts_from_there(repository: Repository) -> None:
+def test_promoting_after_a_rollback_starts_from_there(repository: RepositoryWriter) -> None:
     for _ in range(3):
         publish(repository)
     for version in (1, 2):
@@ -135,7 +135,7 @@ def test_promoting_after_a_rollback_starts_from_there(repository: Repository) ->
     assert repository.rollback("digits") == 1
 
 
-def test_rollback_passes_over_versions_that_are_gone(repository: Repository) -> None:
+def test_rollback_passes_over_versions_that_are_gone(repository: RepositoryWriter) -> None:
     for version in (1, 2, 3):
         publish(repository)
         repository.promote("digits", version)
@@ -146,7 +146,7 @@ def test_rollback_passes_over_versions_that_are_gone(repository: Repository) -> 
 @settings(max_examples=25)
 @given(st.lists(st.one_of(st.integers(1, 4), st.just("back")), max_size=12))
 def test_any_walk_is_a_stack(tmp_path_factory: pytest.TempPathFactory, walk: list[int | str]) -> None:
-    repository = Repository(tmp_path_factory.mktemp("walk"))
+    repository = RepositoryWriter(tmp_path_factory.mktemp("walk"))
     for _ in range(4):
         publish(repository)
     served: list[int] = []
@@ -168,7 +168,7 @@ def test_any_walk_is_a_stack(tmp_path_factory: pytest.TempPathFactory, walk: lis
 
 
 @pytest.mark.parametrize("name", WRONG_NAMES)
-def test_a_wrong_name_reaches_no_file(repository: Repository, name: str) -> None:
+def test_a_wrong_name_reaches_no_file(repository: RepositoryWriter, name: str) -> None:
     publish(repository)
     repository.promote("digits", 1)
     for call in (
@@ -188,7 +188,7 @@ def test_a_wrong_name_reaches_no_file(repository: Repository, name: str) -> None
 
 
 @pytest.mark.parametrize("version", [0, -1, 2, 10**17, 10**30])
-def test_a_version_that_is_not_there(repository: Repository, version: int) -> None:
+def test_a_version_that_is_not_there(repository: RepositoryWriter, version: int) -> None:
     publish(repository)
     for call in (repository.card, repository.model_path, repository.model_bytes, repository.promote):
         with pytest.raises(NoSuchModel, match="published versions: 1"):
@@ -196,7 +196,7 @@ def test_a_version_that_is_not_there(repository: Repository, version: int) -> No
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    repository = Repository(tmp_path / "nowhere")
+    repository = RepositoryWriter(tmp_path / "nowhere")
     assert repository.names() == []
     assert repository.versions("digits") == []
     with pytest.raises(NoSuchModel, match="train and publish"):
@@ -225,7 +225,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         bytes(1000),
     ],
 )
-def test_garbage_in_current_is_said_and_can_be_repaired(repository: Repository, content: bytes) -> None:
+def test_garbage_in_current_is_said_and_can_be_repaired(repository: RepositoryWriter, content: bytes) -> None:
     publish(repository)
     repository.promote("digits", 1)
     (repository.root / "digits/current").write_bytes(content)
@@ -236,7 +236,7 @@ def test_garbage_in_current_is_said_and_can_be_repaired(repository: Repository, 
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"latest\n1\n", b"\0", "١\n".encode()])
-def test_garbage_in_previous_stops_nobody(repository: Repository, content: bytes) -> None:
+def test_garbage_in_previous_stops_nobody(repository: RepositoryWriter, content: bytes) -> None:
     for version in (1, 2):
         publish(repository)
         repository.promote("digits", version)
@@ -246,20 +246,20 @@ def test_garbage_in_previous_stops_nobody(repository: Repository, content: bytes
     assert repository.rollback("digits") == 2
 
 
-def test_current_that_is_a_folder(repository: Repository) -> None:
+def test_current_that_is_a_folder(repository: RepositoryWriter) -> None:
     publish(repository)
     (repository.root / "digits/current").mkdir()
     with pytest.raises(ModelBroken, match="digits/current"):
         repository.current("digits")
 
 
-def test_space_around_the_number_in_current_is_no_harm(repository: Repository) -> None:
+def test_space_around_the_number_in_current_is_no_harm(repository: RepositoryWriter) -> None:
     publish(repository)
     (repository.root / "digits/current").write_bytes(b" 1 \r\n")
     assert repository.current("digits") == 1
 
 
-def test_current_of_a_version_that_is_gone(repository: Repository) -> None:
+def test_current_of_a_version_that_is_gone(repository: RepositoryWriter) -> None:
     publish(repository)
     (repository.root / "digits/current").write_text("7\n")
     with pytest.raises(NoSuchModel, match="no version 7"):
@@ -267,7 +267,7 @@ def test_current_of_a_version_that_is_gone(repository: Repository) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"card"', b"null", b"\xff", b"[" * 100_000, b'{"a":' * 100_000])
-def test_a_broken_card_is_said(repository: Repository, content: bytes) -> None:
+def test_a_broken_card_is_said(repository: RepositoryWriter, content: bytes) -> None:
     publish(repository)
     (repository.root / "digits/1/card.json").write_bytes(content)
     for call in (repository.card, repository.model_bytes):
@@ -276,7 +276,7 @@ def test_a_broken_card_is_said(repository: Repository, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("sha", [None, "", 5, "0" * 64])
-def test_a_card_of_another_file_is_said(repository: Repository, sha: object) -> None:
+def test_a_card_of_another_file_is_said(repository: RepositoryWriter, sha: object) -> None:
     publish(repository)
     path = repository.root / "digits/1/card.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": sha}))
@@ -284,7 +284,7 @@ def test_a_card_of_another_file_is_said(repository: Repository, sha: object) -> 
         repository.model_bytes("digits", 1)
 
 
-def test_a_changed_or_missing_file_is_said(repository: Repository) -> None:
+def test_a_changed_or_missing_file_is_said(repository: RepositoryWriter) -> None:
     publish(repository)
     path = repository.root / "digits/1/model.onnx"
     path.write_bytes(path.read_bytes()[:-1])
@@ -296,7 +296,7 @@ def test_a_changed_or_missing_file_is_said(repository: Repository) -> None:
     assert repository.versions("digits") == []
 
 
-def test_what_lies_beside_the_versions_is_passed_over(repository: Repository) -> None:
+def test_what_lies_beside_the_versions_is_passed_over(repository: RepositoryWriter) -> None:
     publish(repository)
     folder = repository.root / "digits"
     for name in ("latest", "0", "01", "-1", "1.5", "٣", "2.tmp", "3"):
@@ -311,7 +311,7 @@ def test_what_lies_beside_the_versions_is_passed_over(repository: Repository) ->
     assert repository.versions("digits") == [1, 10]
 
 
-def test_half_a_version_is_not_promoted(repository: Repository) -> None:
+def test_half_a_version_is_not_promoted(repository: RepositoryWriter) -> None:
     publish(repository)
     (repository.root / "digits/2").mkdir()
     (repository.root / "digits/2/model.onnx").write_bytes(b"no card beside it")
@@ -321,7 +321,7 @@ def test_half_a_version_is_not_promoted(repository: Repository) -> None:
     assert repository.current("digits") == 1
 
 
-def test_two_models_are_two_worlds(repository: Repository) -> None:
+def test_two_models_are_two_worlds(repository: RepositoryWriter) -> None:
     for name in ("digits", "letters"):
         publish(repository, name.encode(), name)
         repository.promote(name, 1)
@@ -334,7 +334,7 @@ def test_two_models_are_two_worlds(repository: Repository) -> None:
 # -- a publisher that fails or dies -----------------------------------------------------------------------------
 
 
-def test_a_model_that_cannot_be_made_leaves_nothing(repository: Repository) -> None:
+def test_a_model_that_cannot_be_made_leaves_nothing(repository: RepositoryWriter) -> None:
     def fail(_: int) -> bytes:
         raise RuntimeError("out of memory")
 
@@ -351,7 +351,7 @@ def test_a_model_that_cannot_be_made_leaves_nothing(repository: Repository) -> N
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 
 flushes, last = 0, int(sys.argv[3])
 flush = os.fsync
@@ -364,7 +364,7 @@ def dying(handle):
     flush(handle)
 
 os.fsync = dying
-repository = Repository(Path(sys.argv[1]))
+repository = RepositoryWriter(Path(sys.argv[1]))
 if sys.argv[2] == "publish":
     repository.publish("digits", lambda version: b"onnx %d" % version, {})
 elif sys.argv[2] == "promote":
@@ -376,7 +376,9 @@ print(flushes)
 
 
 @pytest.mark.parametrize("last", [1, 2, 3, 4])
-def test_a_publisher_killed_at_any_flush_leaves_a_whole_version_or_none(repository: Repository, last: int) -> None:
+def test_a_publisher_killed_at_any_flush_leaves_a_whole_version_or_none(
+    repository: RepositoryWriter, last: int
+) -> None:
     publish(repository)
     repository.promote("digits", 1)
     process = python(DIES, repository.root, "publish", last)
@@ -392,7 +394,9 @@ def test_a_publisher_killed_at_any_flush_leaves_a_whole_version_or_none(reposito
 
 @pytest.mark.parametrize("last", [1, 2, 3, 4])
 @pytest.mark.parametrize("what", ["promote", "rollback"])
-def test_a_promotion_killed_at_any_flush_is_done_or_not_begun(repository: Repository, what: str, last: int) -> None:
+def test_a_promotion_killed_at_any_flush_is_done_or_not_begun(
+    repository: RepositoryWriter, what: str, last: int
+) -> None:
     for version in (1, 2, 3):
         publish(repository)
         if version < 3:
@@ -408,19 +412,19 @@ def test_a_promotion_killed_at_any_flush_is_done_or_not_begun(repository: Reposi
         repository.rollback("digits")
 
 
-def test_a_publisher_killed_while_it_makes_the_model_holds_nobody_up(repository: Repository) -> None:
+def test_a_publisher_killed_while_it_makes_the_model_holds_nobody_up(repository: RepositoryWriter) -> None:
     publish(repository)
     process = python(
         """
 import sys
 from pathlib import Path
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 
 def slow(version):
     print("making", flush=True)
     sys.stdin.read()
 
-Repository(Path(sys.argv[1])).publish("digits", slow, {})
+RepositoryWriter(Path(sys.argv[1])).publish("digits", slow, {})
 """,
         repository.root,
     )
@@ -432,18 +436,18 @@ Repository(Path(sys.argv[1])).publish("digits", slow, {})
     assert publish(repository) == 2
 
 
-def test_a_full_disk_leaves_nothing(repository: Repository) -> None:
+def test_a_full_disk_leaves_nothing(repository: RepositoryWriter) -> None:
     publish(repository)
     process = python(
         """
 import resource, signal, sys
 from pathlib import Path
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
-    Repository(Path(sys.argv[1])).publish("digits", lambda version: bytes(5000), {})
+    RepositoryWriter(Path(sys.argv[1])).publish("digits", lambda version: bytes(5000), {})
 except OSError:
     print("refused")
 """,
@@ -460,9 +464,9 @@ READER = """
 import sys
 from pathlib import Path
 from service.errors import NoSuchModel
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 
-repository, seen, looks = Repository(Path(sys.argv[1])), 0, 0
+repository, seen, looks = RepositoryWriter(Path(sys.argv[1])), 0, 0
 print("reading", flush=True)
 while seen < int(sys.argv[2]):
     versions = repository.versions("digits")
@@ -480,7 +484,7 @@ print(looks)
 """
 
 
-def test_a_reader_never_sees_half_a_version(repository: Repository) -> None:
+def test_a_reader_never_sees_half_a_version(repository: RepositoryWriter) -> None:
     reader = python(READER, repository.root, 50)
     watchdog = threading.Timer(60, reader.kill)
     watchdog.start()
@@ -497,14 +501,14 @@ def test_a_reader_never_sees_half_a_version(repository: Repository) -> None:
     assert int(looks) > 0
 
 
-def test_publishers_at_once_get_versions_of_their_own(repository: Repository) -> None:
+def test_publishers_at_once_get_versions_of_their_own(repository: RepositoryWriter) -> None:
     code = """
 import sys
 from pathlib import Path
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 
 sys.stdin.readline()
-repository, name = Repository(Path(sys.argv[1])), sys.argv[2]
+repository, name = RepositoryWriter(Path(sys.argv[1])), sys.argv[2]
 for _ in range(10):
     print(repository.publish("digits", lambda version: f"{name} {version}".encode(), {"by": name}))
 """
@@ -523,7 +527,7 @@ for _ in range(10):
             assert repository.model_bytes("digits", version) == f"{name} {version}".encode()
 
 
-def test_a_repository_that_may_only_be_read_is_enough(repository: Repository) -> None:
+def test_a_repository_that_may_only_be_read_is_enough(repository: RepositoryWriter) -> None:
     publish(repository)
     repository.promote("digits", 1)
     before = sorted((path, path.stat().st_mtime_ns) for path in repository.root.rglob("*"))
@@ -533,7 +537,7 @@ def test_a_repository_that_may_only_be_read_is_enough(repository: Repository) ->
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_said(repository: Repository) -> None:
+def test_what_may_not_be_read_is_said(repository: RepositoryWriter) -> None:
     publish(repository)
     repository.promote("digits", 1)
     (repository.root / "digits/current").chmod(0)

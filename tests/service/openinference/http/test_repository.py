@@ -17,8 +17,8 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from service.app import create_app
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from service.settings import Settings
 from service.telemetry.scoreboard import Scoreboard
 from tests.support.asgi import Answer, acall, call
@@ -171,14 +171,14 @@ def test_looking_at_the_repository_does_not_load_it_again(app: FastAPI, root: Pa
 
 
 def test_loading_follows_what_is_promoted(app: FastAPI, root: Path) -> None:
-    Repository(root).promote("digits", 2)
+    RepositoryWriter(root).promote("digits", 2)
     assert infer(app).json()["model_version"] == "1"
     assert post(app, LOAD).status == 200
     assert infer(app).json()["model_version"] == "2"
 
 
 def test_unloading_ends_a_trial_and_loading_begins_it_anew(app: FastAPI, root: Path) -> None:
-    Repository(root).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
+    RepositoryWriter(root).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
     asyncio.run(app.state.watcher.look())
     assert infer(app).json()["model_version"] == "2"
     post(app, UNLOAD)
@@ -197,7 +197,7 @@ def test_a_model_that_must_not_be_served_is_not_loaded(app: FastAPI, root: Path)
     answer = post(app, LOAD)
     check_error(answer.status, answer.headers, answer.body, 400)
     assert infer(app).status == 503
-    Repository(root).promote("digits", 2)
+    RepositoryWriter(root).promote("digits", 2)
     assert post(app, LOAD).status == 200
     assert infer(app).json()["model_version"] == "2"
 
@@ -215,7 +215,7 @@ def test_a_model_of_which_nothing_is_promoted(app: FastAPI, root: Path) -> None:
     publish(root, name="new", promote=False)
     answer = post(app, "/v2/repository/models/new/load")
     check_error(answer.status, answer.headers, answer.body, 404, "promote one first")
-    Repository(root).promote("new", 1)
+    RepositoryWriter(root).promote("new", 1)
     assert post(app, "/v2/repository/models/new/load").status == 200
     assert call(app, "GET", "/v2/models/new/ready").status == 200
 
@@ -352,7 +352,7 @@ def test_the_folder_is_a_repository_for_triton(root: Path) -> None:
 def test_the_shipped_folder_is_one_too() -> None:
     """models/ as it lies in the repository, which the README says can be mounted into Triton."""
     shipped = ROOT / "models"
-    found, repository = triton_config(shipped), Repository(shipped)
+    found, repository = triton_config(shipped), RepositoryWriter(shipped)
     current = repository.current("digits")
     assert (found.name, found.platform) == ("digits", "onnxruntime_onnx")
     assert list(found.version_policy.specific.versions) == [current]
@@ -366,7 +366,7 @@ def test_the_shipped_folder_is_one_too() -> None:
 
 
 def test_triton_serves_what_we_serve(root: Path) -> None:
-    repository = Repository(root)
+    repository = RepositoryWriter(root)
 
     def served() -> list[int]:
         return list(triton_config(root).version_policy.specific.versions)
@@ -402,7 +402,7 @@ def test_the_outputs_are_those_of_the_served_version(tmp_path: Path) -> None:
     assert labels.split("\n") == [*map(str, range(10)), ""]
     publish(tmp_path)
     assert [one.name for one in triton_config(tmp_path).output] == ["probabilities"]
-    Repository(tmp_path).rollback("digits")
+    RepositoryWriter(tmp_path).rollback("digits")
     assert triton_config(tmp_path) == both
 
 
@@ -415,7 +415,7 @@ def test_the_configuration_is_not_rewritten_where_it_says_so_already(root: Path)
 
 @pytest.mark.parametrize("wrong", [{"classes": 5}, {"outputs": [{}]}, {"outputs": ["x"]}, {"outputs": None}])
 def test_a_strange_card_does_not_keep_a_model_from_being_published(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    assert Repository(tmp_path).publish("digits", lambda _: classifier(), wrong) == 1
+    assert RepositoryWriter(tmp_path).publish("digits", lambda _: classifier(), wrong) == 1
 
 
 def test_the_configuration_is_the_one_that_the_service_tells(app: FastAPI, root: Path) -> None:
