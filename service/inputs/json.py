@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -15,6 +15,7 @@ from service.inputs.json_chunks import PIECE_BYTES, SPACE, ChunkedList, loads
 from service.inputs.json_fast import digits_of_list, digits_of_object
 from service.inputs.pixels import ROW_LENGTHS, WHAT_A_DIGIT_IS, check_count, rounded
 
+FIELDS = ("instances",)
 ROW_TYPES = {list}
 START = re.compile(rb'_\{_"instances"_:_\[(?=_\[)'.replace(b"_", SPACE))
 END = re.compile(rb"\]_\}_\Z".replace(b"_", SPACE))
@@ -38,10 +39,20 @@ def _instances(body: bytes) -> list[Any]:
     document = loads(body, f" {ADVICE}")
     if not isinstance(document, dict) or "instances" not in document:
         raise InvalidValue(f"The JSON has no instances. {ADVICE}", "instances")
+    reject_unknown_fields(document, FIELDS)
     instances = document["instances"]
     if not isinstance(instances, list):
         raise InvalidValue(f"instances must be a list of digits; {WHAT_A_DIGIT_IS}.", "instances")
     return instances
+
+
+def reject_unknown_fields(document: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise InvalidValue for the first field of a JSON object that is not in `known`; a typo is never ignored."""
+    for key in document:
+        if key not in known:
+            name = repr(key[:40])  # escapes control characters and lone surrogates
+            others = f"the fields are {', '.join(known)}" if len(known) > 1 else f"the only field is {known[0]}"
+            raise InvalidValue(f"There is no field {name} in this request; {others}.", name[1:-1])
 
 
 def digits_from_list(instances: list[Any], max_instances: int, first: int = 0, plain: bool = False) -> Pixels:

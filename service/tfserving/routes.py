@@ -14,7 +14,6 @@ from starlette.types import Receive, Scope, Send
 
 from service import tfserving
 from service.api.models import Name
-from service.api.schemas import DIGIT
 from service.digits import Pixels, Probabilities
 from service.engine.engine import Engine
 from service.engine.resolve import answering, no_such_version, predict, resolve_version
@@ -24,6 +23,7 @@ from service.feedback.recent import RecentPredictions
 from service.http.body import read_body, until_gone
 from service.http.deps import EngineDep
 from service.inputs.images import decode_image, is_small
+from service.inputs.pixels import DIGIT
 from service.settings import Settings
 from service.tfserving import InferenceRequest
 
