@@ -1,8 +1,8 @@
-"""What the model did for how many requests and how long: the numbers behind Open Inference Protocol statistics.
+"""Counts and durations per model version: the statistics extension of the Open Inference Protocol, as Triton has it.
 
-A request waits in the queue, its rows are gathered into a batch with others', the batch runs, the results are handed
-out. Durations of a batch count once for the batch and once for each request in it, as Triton counts them. Times are
-nanoseconds. It knows numbers, and no digits.
+A request waits in the queue, its rows are gathered into a batch with those of others, the batch runs, the results are
+split. The durations of a batch count once for the batch and once for each of its requests, as in Triton. All durations
+are in nanoseconds.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Execution:
     """One run of a model.
 
     Attributes:
-        rows: digits in it.
-        requests: callers who share it.
-        waited_ns: how long they waited for it, all together.
-        input_ns, infer_ns, output_ns: gathering their rows, running, handing the results out.
+        rows: digits in the batch.
+        requests: requests that share it.
+        waited_ns: sum of their times in the queue.
+        input_ns, infer_ns, output_ns: gathering the rows, running the model, splitting the results.
     """
 
     rows: int
@@ -38,11 +38,11 @@ class Execution:
 
 
 class Statistics:
-    """The numbers of one process.
+    """The statistics of one process.
 
     Attributes:
-        requests: under "model version", what LAST_MS to OUTPUT_NS name.
-        batches: under "model version rows", what COUNT to BATCH_OUTPUT_NS name.
+        requests: by "model version", the numbers with the indices LAST_MS to OUTPUT_NS.
+        batches: by "model version rows", the numbers with the indices COUNT to BATCH_OUTPUT_NS.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Statistics:
         self.batches: Counts = {}
 
     def executed(self, model: str, run: Execution) -> None:
-        """Count one run of a model, `model` being "name version"."""
+        """Count one run of `model` ("name version")."""
         numbers = self._of(model)
         numbers[QUEUE_NS] += run.waited_ns
         numbers[INPUT_NS] += run.requests * run.input_ns
@@ -64,27 +64,27 @@ class Statistics:
         batch[BATCH_OUTPUT_NS] += run.output_ns
 
     def answered(self, model: str, since_ns: int) -> None:
-        """Count one request that was answered, and came in at `since_ns` of the performance counter."""
+        """Count one request that `model` answered. `since_ns`: its arrival, as time.perf_counter_ns."""
         numbers = self._of(model)
         numbers[LAST_MS] = int(time() * 1000)
         numbers[SUCCESS] += 1
         numbers[SUCCESS_NS] += perf_counter_ns() - since_ns
 
     def failed(self, model: str, since_ns: int) -> None:
-        """Count one request that the model, or a full queue, did not answer, or whose caller went away."""
+        """Count one request that failed: in the model, by a full queue, or because the caller disconnected."""
         numbers = self._of(model)
         numbers[FAIL] += 1
         numbers[FAIL_NS] += perf_counter_ns() - since_ns
 
     def converted(self, model: str, input_ns: int, output_ns: int) -> None:
-        """Add what turning a request's body into an array, and the result into an answer, took around an answer."""
+        """Add the durations of decoding the request's body and of encoding its response."""
         numbers = self._of(model)
         numbers[SUCCESS_NS] += input_ns + output_ns
         numbers[INPUT_NS] += input_ns
         numbers[OUTPUT_NS] += output_ns
 
     def snapshot(self) -> dict[str, Counts]:
-        """All numbers, as JSON can hold them."""
+        """All numbers, in types that JSON has."""
         return {"requests": self.requests, "batches": self.batches}
 
     def _of(self, model: str) -> list[int]:
@@ -92,7 +92,7 @@ class Statistics:
 
 
 def as_triton(name: str, version: int, snapshots: Iterable[dict[str, Counts]]) -> dict[str, Any]:
-    """The statistics of one version, added up over several workers' snapshots, in the form of Triton's extension."""
+    """The statistics of one version, summed over the workers' snapshots, as an element of `model_stats`."""
     requests, batches = _added_up(f"{name} {version}", list(snapshots))
     answered = requests[SUCCESS]
     return {

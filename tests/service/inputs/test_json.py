@@ -1,4 +1,4 @@
-"""JSON -> digits: every way of writing them gives the same pixels, and a big body reads in pieces as it does whole."""
+"""JSON -> digits: every notation gives the same pixels, and a large body in chunks the same as at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read(body: bytes, limit: int = LIMIT) -> Pixels:
 
 
 def read_whole(body: bytes, limit: int = LIMIT) -> Pixels:
-    """What the reader says of a body that it does not cut, and so what it must say of one that it cuts."""
+    """The result for a body that is parsed at once; a body parsed in chunks must give the same."""
     return reader.digits_from_list(reader._instances(body), limit)
 
 
@@ -264,11 +264,11 @@ def test_pieces_read_as_the_whole_does(body: bytes) -> None:
         assert np.array_equal(found, expected)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("crumb", [b"[]", b"{}", b"[0]", b"[[]]"])
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"[0]", b"[[]]"])
 @pytest.mark.parametrize("start", [b'{"instances": [', b'{"x": [', b"["])
-def test_a_body_of_crumbs_is_refused_without_taking_them_all_up(start: bytes, crumb: bytes) -> None:
+def test_a_body_of_tiny_values_is_rejected_in_little_memory(start: bytes, value: bytes) -> None:
     """Half a megabyte that would become as many Python objects: 64 MB of them, the limit, would be two gigabytes."""
-    body = start + b",".join([crumb] * (500_000 // (len(crumb) + 1))) + b"]" + b"}" * start.startswith(b"{")
+    body = start + b",".join([value] * (500_000 // (len(value) + 1))) + b"]" + b"}" * start.startswith(b"{")
     tracemalloc.start()
     try:
         refused(body, limit=100)
