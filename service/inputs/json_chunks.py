@@ -1,7 +1,7 @@
 """Bounded JSON parsing, in chunks: memory is proportional to the text, and long lists do not block the event loop.
 
 A list may be cut at any comma: if every chunk in brackets is JSON, then so is the whole list, with the same values. If
-a chunk is not, either the text is not JSON, and parsing the chunk tells where; or the cut was inside an element, and the
+a chunk is not, either the text is not JSON, and parsing the chunk tells where; or a cut was inside an element, and the
 whole text is parsed at once.
 """
 
@@ -90,7 +90,7 @@ class ChunkedList:
         yield at, self.end
 
     def elements(self, start: int, end: int) -> list[Any]:
-        """The elements of one chunk; empty if a cut was inside an element. Raises BadRequest if the text is not JSON."""
+        """The elements of one chunk; empty if a cut was inside one. Raises BadRequest if the text is not JSON."""
         try:
             found: list[Any] = loads(b"[%b]" % self.text[start:end])
         except BadRequest:
@@ -105,7 +105,7 @@ class ChunkedList:
         return BETWEEN_OBJECTS if opening[1] and not axes else BETWEEN[axes]
 
     def _check(self, start: int, end: int) -> None:
-        """Parse the chunk and some text after it, with 0 for the elements before: what fails here fails in the whole."""
+        """Parse the chunk and some text after it, with 0 for the elements before: its errors are those of the whole."""
         before = self.text[: self.start] + (b"0," if start > self.start else b"")
         piece = before + self.text[start : end + PIECE_BYTES]
         try:

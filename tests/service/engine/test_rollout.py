@@ -19,46 +19,6 @@ OCTETS = {"content-type": "application/octet-stream"}
 PATIENCE_S = 30
 
 
-@pytest.mark.parametrize(
-    ("seen", "verdict"),
-    [
-        ((0, 0, 0, 0), ""),
-        ((100, 0, 99, 0), ""),
-        ((100, 0, 100, 2), "promoted: 2.00% of 100 digits differ"),
-        ((100, 0, 100, 3), "rolled back: 3.00% of 100 digits differ"),
-        ((10, 2, 8, 0), "rolled back: 2 of 10 requests failed"),
-        ((100, 1, 100, 0), "promoted"),
-        ((1000, 10, 990, 0), "promoted"),
-        ((1000, 11, 989, 0), "rolled back: 11 of 1000"),
-    ],
-)
-def test_the_verdict(seen: tuple[int, int, int, int], verdict: str) -> None:
-    plan = RolloutPlan(2, percent=5, min_digits=100, max_disagreement=0.02, max_errors=0.01)
-    assert plan.verdict(*seen).startswith(verdict)
-    assert bool(plan.verdict(*seen)) == bool(verdict)
-
-
-def test_a_shadow_is_never_ended() -> None:
-    assert RolloutPlan(2, shadow=True, min_digits=1).verdict(1000, 1000, 1000, 1000) == ""
-
-
-def test_a_plan_comes_back_as_it_was(tmp_path: Path) -> None:
-    plan = RolloutPlan(2, percent=12.5, max_errors=0.1)
-    assert RolloutPlan.from_json(plan.to_json()) == plan
-    publish(tmp_path)
-    publish(tmp_path, promote=False)
-    repository = RepositoryWriter(tmp_path)
-    repository.start_rollout("digits", plan)
-    assert repository.rollout("digits") == plan
-    assert not repository.end_rollout("digits", RolloutPlan(2), "promoted: by another")
-    assert repository.end_rollout("digits", plan, "rolled back: for a reason")
-    assert repository.rollout("digits") is None
-    assert repository.current("digits") == 1
-    ended = repository.last_rollout("digits")
-    assert ended is not None
-    assert ended["verdict"] == "rolled back: for a reason"
-
-
 def test_a_request_id_always_falls_to_the_same_version() -> None:
     trial = Rollout(RolloutPlan(2, percent=5), candidate=None)  # type: ignore[arg-type]
     ids = [b"request-%d" % i for i in range(20_000)]
