@@ -20,7 +20,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from service.errors import BadRequest, DigitsError, InvalidValue, PayloadTooLarge, UnsupportedMediaType
-from service.inputs.images import decode_image
+from service.inputs.images import SMALL_PIXELS, decode_image, is_small
 from tests.support.drawings import drawn, extent, file, likeness, on_paper, seven
 
 Array = NDArray[Any]
@@ -355,6 +355,19 @@ def test_bombs_cost_no_memory_and_pillow_waits_for_the_first_picture() -> None:
     given = b"".join(struct.pack(">I", len(data)) + data for data in bombs)
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], input=given, capture_output=True, check=True)
     assert int(done.stdout) < 16 * 1024, "more than 16 MiB"
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "small"),
+    [(28, 28, True), (64, 64, True), (SMALL_PIXELS, 1, True), (65, 64, False), (1, 0, True)],
+)
+def test_small_is_what_the_header_of_a_png_claims(width: int, height: int, small: bool) -> None:
+    assert is_small(png(width, height, data=b"")) is small
+
+
+@pytest.mark.parametrize("data", [b"", file(GREY)[:23], file(GREY, "JPEG"), file(GREY, "GIF"), file(GREY, "BMP")])
+def test_other_files_are_never_small(data: bytes) -> None:
+    assert not is_small(data)
 
 
 # -- whatever comes -----------------------------------------------------------------------------------------------
