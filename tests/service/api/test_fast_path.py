@@ -172,7 +172,7 @@ def test_everybody_is_counted_logged_and_remembered(models_dir: Path, tmp_path: 
         metrics = server.client.get("/metrics").text
         assert 'digits_request_duration_seconds_count{method="POST",route="/predict",status="200"} 6.0' in metrics
         for given_id in ["mine", *others]:
-            told = server.client.post("/feedback", json={"request_id": given_id, "row": 0, "label": 3})
+            told = server.client.post("/feedback", json={"request_id": given_id, "index": 0, "label": 3})
             assert told.status_code < 300, told.text
         _, log = server.stop()
     assert sum("POST /predict 200" in line for line in log.splitlines()) == 6
