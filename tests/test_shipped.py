@@ -1,4 +1,4 @@
-"""The two models in models/: good enough, the better one served, and the README says of them what their cards say."""
+"""The two models in models/: accurate enough, the better one is served, and the README has their cards' numbers."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ RESULTS = (
 
 
 def result(version: int) -> list[str]:
-    """A row of the README's results, written from the card."""
-    said = card(version)
-    held_out, test = said["metrics"]["validation"], said["metrics"]["test"]
+    """A row of the README's table of results, from the card."""
+    shipped = card(version)
+    held_out, test = shipped["metrics"]["validation"], shipped["metrics"]["test"]
     assert (held_out["n"], test["n"]) == (6_000, 10_000)
     return [
         f"{version} (served)" if version == REPOSITORY.current("digits") else str(version),
-        said["architecture"],
-        f"{said['parameters']:,}",
+        shipped["architecture"],
+        f"{shipped['parameters']:,}",
         f"{held_out['accuracy']:.2%}",
         f"{test['accuracy']:.2%}",
         f"{test['log_loss']:.4f}",
         f"{test['ece']:.2%}",
-        f"{said['training']['seconds']:.0f} s",
+        f"{shipped['training']['seconds']:.0f} s",
     ]
 
 
@@ -79,7 +79,7 @@ LAYERS = "| layer | options | lecture: shape | params | ours: shape | params |"
 
 
 def test_our_layers_in_the_readme_are_the_cards() -> None:
-    """Options are the lecture's words, which leave a stride of 2 unsaid once; shapes and parameters are ours."""
+    """Options are quoted from the lecture, which omits a stride of 2 once; shapes and parameters are ours."""
     (lecture,) = [version for version in VERSIONS if card(version)["architecture"] == "lecture-cnn"]
     *layers, total = rows(LAYERS)
     ours = [(row[0], row[4], row[5]) for row in layers]

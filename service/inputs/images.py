@@ -77,7 +77,7 @@ def decode_image(data: bytes, max_pixels: int = 16_000_000) -> Pixels:
         raise
     except Exception as error:  # Pillow raises exceptions of many types for damaged files
         raise BadRequest(
-            f"The {kind.upper()} picture is damaged, cut off or of a variety that is not read; send it again as PNG."
+            f"The {kind.upper()} picture is damaged, truncated or of an unsupported variant; send it again as PNG."
         ) from error
     return normalized(grey)
 
@@ -103,7 +103,7 @@ def _kind(data: bytes) -> str:
     """File format by its first bytes (Pillow's name of it); the Content-Type may be wrong."""
     found = KINDS.match(data)
     if not found or not found.lastgroup:
-        raise UnsupportedMediaType(f"These bytes are no picture of a kind that is read here; send {READ}.")
+        raise UnsupportedMediaType(f"These bytes are not a picture in a supported format; send {READ}.")
     return found.lastgroup
 
 

@@ -74,7 +74,9 @@ def _ink(levels: Floats) -> tuple[Floats, Mask]:
     least = max(5 * min(noise, MAX_NOISE), MIN_CONTRAST)
     strong = np.sort(contrast[contrast > least])
     if not strong.size:
-        raise InvalidValue("No ink was found in the picture; send a digit that stands out from its ground.", "image")
+        raise InvalidValue(
+            "No ink was found in the picture; send a digit that stands out from its background.", "image"
+        )
     full = strong[int(0.9 * (strong.size - 1))]
     sure = _large_components(contrast > max(least, 0.35 * full))
     around = np.pad(sure, 1)
