@@ -152,3 +152,22 @@ def test_two_processes_open_the_same_old_files_at_once(tmp_path: Path) -> None:
     for path in paths:
         assert FeedbackStore(path).stats()["by_label"] == [0, 1, 1, 1, 0, 0, 0, 0, 1, 1]
         assert FeedbackStore(path).stats()["corrected"] == 3
+
+
+def test_another_process_renames_the_column_between_our_look_and_our_lock(tmp_path: Path) -> None:
+    """SQLite calls the trace just before it runs a statement: there the other one comes first."""
+    other, database = FeedbackStore(old_file(tmp_path / "f.sqlite")), sqlite3.connect(tmp_path / "f.sqlite")
+    began: list[str] = []
+
+    def rename_first(statement: str) -> None:
+        if statement.startswith("BEGIN") and not began:
+            began.append(statement)
+            other.stats()
+
+    database.set_trace_callback(rename_first)
+    FeedbackStore(tmp_path / "f.sqlite")._rename_old_column(database)
+    database.set_trace_callback(None)
+    assert began
+    assert database.execute("SELECT predicted FROM digits ORDER BY label").fetchall() == [(1,), (7,), (None,)]
+    database.close()
+    other.close()
