@@ -100,11 +100,11 @@ def export(
 ) -> None:
     """Turn a run into an ONNX file, compare it with Keras, publish it as the next version. Promotes nothing."""
     load_tensorflow()
-    from service.repository.repository import Repository
+    from service.repository.writer import RepositoryWriter
     from training import export as exporting
     from training.runs import Run
 
-    version = exporting.export(Run.open(run), Repository(models), name, console, data)
+    version = exporting.export(Run.open(run), RepositoryWriter(models), name, console, data)
     console.print(f"Serve it with `python -m training promote {version}`.", highlight=False)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from service.engine.model import Model
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 from training import architectures, card, data, graph, learned, parity
 from training.architectures import Architecture
 from training.digit_accuracy import digit_accuracy
@@ -23,7 +23,7 @@ from training.errors import ExportError, RunError, one_line
 from training.runs import Run
 
 
-def export(run: Run, repository: Repository, name: str, console: Console, source: Path | None = None) -> int:
+def export(run: Run, repository: RepositoryWriter, name: str, console: Console, source: Path | None = None) -> int:
     """Publish the run's model under `name` and return its version. Nothing is promoted.
 
     `source` is where the training data lie now, should they have moved. Raises RunError for an unfinished run,

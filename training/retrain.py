@@ -12,7 +12,7 @@ from rich.console import Console
 
 from service.engine.model import Model
 from service.errors import ModelBroken, NoSuchModel
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 from training import evaluate, learned
 from training.comparison import Allowance, Comparison, compare
 from training.config import TrainConfig
@@ -69,7 +69,7 @@ def _judge(run: Run, terms: Terms, source: Path | None, console: Console) -> Dec
 
 
 def _export_and_decide(run: Run, terms: Terms, source: Path | None, console: Console) -> Decision:
-    repository, name = Repository(Path(terms.models)), terms.name
+    repository, name = RepositoryWriter(Path(terms.models)), terms.name
     version = export(run, repository, name, console, source)
     judged = evaluate.judge(repository, name, version, run.place(source), "validation")
     console.print(evaluate.table(judged))
@@ -82,7 +82,7 @@ def _export_and_decide(run: Run, terms: Terms, source: Path | None, console: Con
     return decision
 
 
-def _compare(repository: Repository, name: str, judged: evaluate.Judged) -> tuple[Comparison | None, str]:
+def _compare(repository: RepositoryWriter, name: str, judged: evaluate.Judged) -> tuple[Comparison | None, str]:
     """The comparison with the served version; or None, and why there is none."""
     try:
         served = repository.current(name)

@@ -61,15 +61,15 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
 
         A canary within its limits promotes itself, one that breaks them is rolled back; `list` shows how it ended.
         """
-        from service.repository.repository import Repository
         from service.repository.rollout_plan import RolloutPlan
+        from service.repository.writer import RepositoryWriter
 
         if canary is None and not shadow:
-            Repository(models).promote(name, version)
+            RepositoryWriter(models).promote(name, version)
             console.print(f"{name} now serves version {version}.", highlight=False, soft_wrap=True)
             return
         plan = RolloutPlan(version, canary or 0.0, shadow, min_digits, max_disagreement / 100, max_errors / 100)
-        Repository(models).start_rollout(name, plan)
+        RepositoryWriter(models).start_rollout(name, plan)
         how = "sees a copy of all requests" if shadow else f"answers {canary:g} % of requests"
         console.print(
             f"{name} version {version} {how}; to end this: python -m training stop-trial",
@@ -81,9 +81,9 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
     def stop_trial(models: options.Models = models_folder, name: options.Name = model_name) -> None:
         """End a canary or shadow without promoting it."""
         from service.errors import NoSuchModel
-        from service.repository.repository import Repository
+        from service.repository.writer import RepositoryWriter
 
-        repository = Repository(models)
+        repository = RepositoryWriter(models)
         plan = repository.rollout(name)
         if plan is None or not repository.end_rollout(name, plan, "rolled back: stopped by hand"):
             raise NoSuchModel(f"No version of {name} is on trial.")
@@ -96,18 +96,18 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
         name: options.Name = model_name,
     ) -> None:
         """Remove old versions; never the served one, nor the one on trial."""
-        from service.repository.repository import Repository
+        from service.repository.writer import RepositoryWriter
 
-        removed = Repository(models).prune(name, keep)
+        removed = RepositoryWriter(models).prune(name, keep)
         what = ", ".join(map(str, removed)) if removed else "nothing"
         console.print(f"Removed from {name}: {what}.", highlight=False, soft_wrap=True)
 
     @app.command()
     def rollback(models: options.Models = models_folder, name: options.Name = model_name) -> None:
         """Go back to the version that was served before."""
-        from service.repository.repository import Repository
+        from service.repository.writer import RepositoryWriter
 
-        version = Repository(models).rollback(name)
+        version = RepositoryWriter(models).rollback(name)
         console.print(f"{name} now serves version {version} again.", highlight=False, soft_wrap=True)
 
 

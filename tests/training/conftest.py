@@ -14,6 +14,7 @@ from rich.console import Console
 from sklearn.datasets import load_digits
 
 from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 from tests.training.files import write_kaggle
 from training.config import TrainConfig
 from training.digits import Digits
@@ -81,7 +82,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, runs: dict[str, Run]) ->
     """A repository with both runs: version 1 is lecture-cnn and served, version 2 is ten-way. Look, do not change."""
     from training.export import export
 
-    repository = Repository(tmp_path_factory.mktemp("repository") / "models")
+    repository = RepositoryWriter(tmp_path_factory.mktemp("repository") / "models")
     for run in runs.values():
         export(run, repository, "digits", QUIET)
     repository.promote("digits", 1)
@@ -92,4 +93,4 @@ def published(tmp_path_factory: pytest.TempPathFactory, runs: dict[str, Run]) ->
 def repository(tmp_path: Path, published: Repository) -> Repository:
     """A copy of `published` that a test may change."""
     shutil.copytree(published.root, tmp_path / "models")
-    return Repository(tmp_path / "models")
+    return RepositoryWriter(tmp_path / "models")

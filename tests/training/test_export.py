@@ -14,6 +14,7 @@ from rich.console import Console
 
 from service.engine.model import Model
 from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 from training import card, data, graph, heads
 from training.digits import split
 from training.errors import DataError, ExportError, RunError
@@ -128,7 +129,7 @@ def test_a_graph_that_is_not_the_model_is_not_published(
         weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(255), name))
 
     monkeypatch.setattr(graph, "fold", broken)
-    repository = Repository(tmp_path / "models")
+    repository = RepositoryWriter(tmp_path / "models")
     with pytest.raises(ExportError, match="Nothing was published"):
         export(runs["ten-way"], repository, "digits", QUIET)
     assert repository.versions("digits") == []
@@ -145,18 +146,18 @@ def run(runs: dict[str, Run], tmp_path: Path) -> Run:
 def test_an_unfinished_run_is_refused_with_the_way_on(run: Run, tmp_path: Path) -> None:
     (run.folder / "result.json").unlink()
     with pytest.raises(RunError, match=r"has not finished. Continue it with `python -m training train --resume"):
-        export(run, Repository(tmp_path / "models"), "digits", QUIET)
+        export(run, RepositoryWriter(tmp_path / "models"), "digits", QUIET)
 
 
 def test_a_damaged_model_is_refused(run: Run, tmp_path: Path) -> None:
     run.model.write_bytes(run.model.read_bytes()[:1000])
     with pytest.raises(RunError, match=r"model.keras cannot be read .*Train again"):
-        export(run, Repository(tmp_path / "models"), "digits", QUIET)
+        export(run, RepositoryWriter(tmp_path / "models"), "digits", QUIET)
 
 
 def test_moved_data_are_found_and_other_data_refused(run: Run, kaggle: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(kaggle, tmp_path / "moved")
-    repository = Repository(tmp_path / "models")
+    repository = RepositoryWriter(tmp_path / "models")
     assert export(run, repository, "digits", QUIET, moved) == 1
     lines = (moved / "train.csv").read_text().splitlines(keepends=True)
     (moved / "train.csv").write_text("".join(lines[:-1]))

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 from tests.training.files import csv_table
 from training.comparison import Allowance, Comparison
 from training.config import TrainConfig
@@ -37,7 +38,7 @@ def console() -> Console:
 
 
 def test_nothing_served_yet(tmp_path: Path, small_config: MakeConfig, console: Console) -> None:
-    repository = Repository(tmp_path / "models")
+    repository = RepositoryWriter(tmp_path / "models")
     decision = retrain(small_config(epochs=4), tmp_path / "runs", on(repository), console)
     assert (decision.version, decision.comparison, decision.promoted) == (1, None, True)
     assert repository.current("digits") == 1
