@@ -15,11 +15,11 @@ try:
     import typer
     from rich.console import Console
 
-    from training import options, shelf
+    from training import options, repository_commands
     from training.comparison import Allowance
     from training.config import TrainConfig
-    from training.quiet import load_tensorflow
-    from training.terms import Terms
+    from training.promotion_policy import PromotionPolicy
+    from training.tensorflow_import import load_tensorflow
 except ModuleNotFoundError as error:  # after `make serve` there is a Python here, and none of the trainer's packages
     sys.exit(f"error: {missing(error)}")
 
@@ -32,14 +32,14 @@ app = typer.Typer(
 console = Console(markup=False)  # what is printed names folders, and a folder may be called a[/b]
 DEFAULTS, ALLOWANCE = TrainConfig(), Allowance()
 MODELS, RUNS, NAME = Path("models"), Path("runs"), "digits"
-shelf.add_commands(app, console, MODELS, NAME)
+repository_commands.add_commands(app, console, MODELS, NAME)
 
 
 def _source(data: Path | None) -> Path:
     """Where the digits are: as given, or the default folder, which is filled first if it holds nothing."""
     if data is not None:
         return data
-    from training import download, idx
+    from training.data import download, idx
 
     if idx.image_file(options.DEFAULT_DATA, "train") is None:
         download.fetch(options.DEFAULT_DATA, console)
@@ -52,11 +52,11 @@ def data(
     to: Annotated[Path, typer.Option(help="The folder that MNIST is fetched into.")] = options.DEFAULT_DATA,
 ) -> None:
     """Fetch MNIST and check it; or check and count your own digits with --data."""
-    from training import download, inventory
+    from training.data import download, inspection
 
     if data is None:
         download.fetch(to, console)
-    inventory.show(data or to, console)
+    inspection.show(data or to, console)
 
 
 @app.command()
@@ -181,8 +181,8 @@ def retrain(
     if resume:
         retraining.resume(Run.open(resume), console, data)
         return
-    terms = Terms(str(models.absolute()), name, Allowance(tolerance, chance), force)
-    retraining.retrain(options.config(context, _source(data)), runs, terms, console)
+    policy = PromotionPolicy(str(models.absolute()), name, Allowance(tolerance, chance), force)
+    retraining.retrain(options.config(context, _source(data)), runs, policy, console)
 
 
 def main() -> None:

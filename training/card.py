@@ -18,7 +18,7 @@ from service.engine.model import Model
 from training import summary
 from training.architectures import Architecture
 from training.config import TrainConfig
-from training.digits import Digits
+from training.data.digits import Digits
 from training.graph import OPSET
 from training.metrics import keras_accuracy, measure
 from training.predict import predict

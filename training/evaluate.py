@@ -15,8 +15,9 @@ from rich.table import Table
 
 from service.engine.model import Model
 from service.repository.repository import Repository
-from training import data, metrics
-from training.digits import Digits, split
+from training import metrics
+from training.data import loader
+from training.data.digits import Digits, split
 from training.errors import DataError
 from training.predict import predict
 
@@ -53,9 +54,9 @@ def choose(source: Path, part: str, card: Card) -> tuple[str, Digits]:
     """(which part, its digits). "auto": test digits where the data set any aside; else what the training of this very
     version held out, if it was trained on these files; else all of them.
     """
-    if part == "test" or (part == "auto" and data.has_labelled_test(source)):
-        return "test", data.load(source, "test")
-    digits = data.load(source)
+    if part == "test" or (part == "auto" and loader.has_labelled_test(source)):
+        return "test", loader.load(source, "test")
+    digits = loader.load(source)
     trained_on_these = set(card.get("data", {}).get("sha256", {}).values()) == set(digits.files.values())
     if part == "validation" or (part == "auto" and trained_on_these):
         settings = card.get("data", {}).get("split", {})

@@ -15,10 +15,11 @@ from rich.console import Console
 
 from service.engine.model import Model
 from service.repository.repository import Repository
-from training import architectures, card, data, graph, learned, parity
+from training import architectures, card, fingerprint, graph, parity
 from training.architectures import Architecture
+from training.data import loader
+from training.data.digits import split
 from training.digit_accuracy import digit_accuracy
-from training.digits import split
 from training.errors import ExportError, RunError, one_line
 from training.runs import Run
 
@@ -37,7 +38,7 @@ def export(run: Run, repository: Repository, name: str, console: Console, source
     exported = graph.onnx_graph(model, head)
     agreement = parity.check(model, head, exported.SerializeToString(), held_out.pixels)
     console.print(f"parity with Keras: {parity.sentence(agreement)}", highlight=False, soft_wrap=True)
-    test = data.load(place, "test") if data.has_labelled_test(place) else None
+    test = loader.load(place, "test") if loader.has_labelled_test(place) else None
     described = {
         **card.about_model(architectures.find(run.config.architecture), model),
         **card.about_training(run.config, result),
@@ -46,7 +47,7 @@ def export(run: Run, repository: Repository, name: str, console: Console, source
         "parity": agreement,
         **card.about_tools(),
     }
-    properties = about_itself(name, described) | {learned.PROPERTY: learned.mark(learn.pixels)}
+    properties = about_itself(name, described) | {fingerprint.PROPERTY: fingerprint.encode(learn.pixels)}
     version = repository.publish(name, lambda n: graph.stamp(exported, properties | {"version": n}), described)
     console.print(f"published {repository.model_path(name, version)}", highlight=False, soft_wrap=True)
     return version

@@ -13,14 +13,14 @@ from rich.console import Console
 from service.engine.model import Model
 from service.errors import ModelBroken, NoSuchModel
 from service.repository.repository import Repository
-from training import evaluate, learned
+from training import evaluate, fingerprint
 from training.comparison import Allowance, Comparison, compare
 from training.config import TrainConfig
 from training.errors import RunError
 from training.export import export
 from training.predict import predict
+from training.promotion_policy import PromotionPolicy
 from training.runs import Run
-from training.terms import Terms
 from training.train import begin, finish
 from training.train import resume as resume_training
 
@@ -40,41 +40,41 @@ class Decision:
     reason: str
 
 
-def retrain(config: TrainConfig, runs: Path, terms: Terms, console: Console) -> Decision:
+def retrain(config: TrainConfig, runs: Path, policy: PromotionPolicy, console: Console) -> Decision:
     """The whole chain."""
     run, lesson, model = begin(config, runs)
-    terms.save(run.folder)
-    return _judge(finish(run, lesson, model, console), terms, None, console)
+    policy.save(run.folder)
+    return _judge(finish(run, lesson, model, console), policy, None, console)
 
 
 def resume(run: Run, console: Console, source: Path | None = None) -> Decision:
-    """The rest of the chain after a kill, on the terms it was started with.
+    """The rest of the chain after a kill, on the policy it was started with.
 
     `source` is where the digits lie now, should they have moved. Raises RunError where all has been done already.
     """
-    terms = Terms.load(run.folder)
+    policy = PromotionPolicy.load(run.folder)
     if (run.folder / DECISION).is_file():
         raise RunError(f"{run.folder} went the whole way already; {DECISION} in it says what became of the version.")
     if not run.finished:
         resume_training(run, console, source)
-    return _judge(run, terms, source, console)
+    return _judge(run, policy, source, console)
 
 
-def _judge(run: Run, terms: Terms, source: Path | None, console: Console) -> Decision:
+def _judge(run: Run, policy: PromotionPolicy, source: Path | None, console: Console) -> Decision:
     """Export a trained run, compare the version with the served one, and promote it or not."""
     try:
-        return _export_and_decide(run, terms, source, console)
+        return _export_and_decide(run, policy, source, console)
     except KeyboardInterrupt:
-        raise RunError(f"Stopped. To go on: {run.way_on}") from None
+        raise RunError(f"Stopped. To go on: {run.resume_command}") from None
 
 
-def _export_and_decide(run: Run, terms: Terms, source: Path | None, console: Console) -> Decision:
-    repository, name = Repository(Path(terms.models)), terms.name
+def _export_and_decide(run: Run, policy: PromotionPolicy, source: Path | None, console: Console) -> Decision:
+    repository, name = Repository(Path(policy.models)), policy.name
     version = export(run, repository, name, console, source)
     judged = evaluate.judge(repository, name, version, run.place(source), "validation")
     console.print(evaluate.table(judged))
     evaluate.save(judged, run.folder / "evaluation")
-    decision = decide(version, judged, *_compare(repository, name, judged), terms)
+    decision = decide(version, judged, *_compare(repository, name, judged), policy)
     if decision.promoted:
         repository.promote(name, version)
     (run.folder / DECISION).write_text(json.dumps(asdict(decision), indent=2) + "\n")
@@ -95,7 +95,7 @@ def _compare(repository: Repository, name: str, judged: evaluate.Judged) -> tupl
     labels, pixels = judged.digits.labels, judged.digits.pixels
     right = judged.probabilities.argmax(axis=1) == labels
     served_right = predict(model, pixels).argmax(axis=1) == labels
-    unseen = learned.unseen(model.metadata.get(learned.PROPERTY), pixels)
+    unseen = fingerprint.unseen(model.metadata.get(fingerprint.PROPERTY), pixels)
     return compare(served, right, served_right, unseen), ""
 
 
@@ -104,18 +104,18 @@ def decide(
     judged: evaluate.Judged,
     comparison: Comparison | None,
     why_none: str,
-    terms: Terms,
+    policy: PromotionPolicy,
 ) -> Decision:
     """Promote where nothing is served, where the new version is not worse, or where forced."""
     if comparison is None:
         promoted, reason = True, why_none
     else:
-        promoted = comparison.not_worse(terms.allowance)
-        reason = f"{_difference(comparison)} ({terms.allowance.sentence(comparison.chance_points)})"
-        if terms.force and not promoted:
-            promoted, reason = True, f"forced: {terms.force}; {reason}"
+        promoted = comparison.not_worse(policy.allowance)
+        reason = f"{_difference(comparison)} ({policy.allowance.sentence(comparison.chance_points)})"
+        if policy.force and not promoted:
+            promoted, reason = True, f"forced: {policy.force}; {reason}"
     accuracy, digits = judged.figures["accuracy"], judged.figures["n"]
-    return Decision(version, accuracy, digits, terms.allowance, comparison, promoted, reason)
+    return Decision(version, accuracy, digits, policy.allowance, comparison, promoted, reason)
 
 
 def _difference(comparison: Comparison) -> str:

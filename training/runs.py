@@ -13,9 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from training import data, terms
+from training import promotion_policy
 from training.config import TrainConfig
-from training.digits import Digits
+from training.data import loader
+from training.data.digits import Digits
 from training.errors import DataError, RunError
 
 RESULT = {"epochs_run", "best_epoch", "validation_digit_accuracy", "seconds", "history"}
@@ -64,7 +65,7 @@ class Run:
 
     def digits(self, place: Path) -> Digits:
         """The digits the run is about, from where they lie now. Raises DataError where other ones lie there."""
-        digits = data.load(place)
+        digits = loader.load(place)
         if set(digits.files.values()) != set(self._files().values()):
             raise DataError(
                 f"{place} does not hold the digits that {self.folder} learned from (SHA-256 differs), so other digits "
@@ -79,9 +80,9 @@ class Run:
         return files
 
     @property
-    def way_on(self) -> str:
+    def resume_command(self) -> str:
         """The command that continues the run: the one that began it."""
-        began = "retrain" if (self.folder / terms.FILE).is_file() else "train"
+        began = "retrain" if (self.folder / promotion_policy.FILE).is_file() else "train"
         return f"python -m training {began} --resume {self.folder}"
 
     @property
@@ -107,8 +108,8 @@ class Run:
     def result(self) -> dict[str, Any]:
         """epochs_run, best_epoch, seconds and history. Raises RunError while the run is unfinished."""
         if not self.finished:
-            raise RunError(f"{self.folder} has not finished. Continue it with `{self.way_on}`.")
-        advice = f"Remove it; then `{self.way_on}` writes it anew."
+            raise RunError(f"{self.folder} has not finished. Continue it with `{self.resume_command}`.")
+        advice = f"Remove it; then `{self.resume_command}` writes it anew."
         result = _read(self.folder / "result.json", advice)
         if not result.keys() >= RESULT or not isinstance(result["history"], list):
             raise RunError(f"{self.folder}/result.json does not say how the training went. {advice}")

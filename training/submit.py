@@ -6,7 +6,7 @@ python -m training submit --data data/kaggle --out submission.csv
 from pathlib import Path
 
 from service.engine.model import Model
-from training import data
+from training.data import loader
 from training.errors import TrainingError
 from training.predict import predict
 
@@ -18,7 +18,7 @@ def submit(model: Model, source: Path, out: Path) -> int:
     """
     if out.is_dir():
         raise TrainingError(f"{out} is a folder; give the file to write, such as {out / 'submission.csv'}.")
-    digits = data.load(source, "test")
+    digits = loader.load(source, "test")
     said = predict(model, digits.pixels).argmax(axis=1)
     rows = [f"{number},{digit}\n" for number, digit in enumerate(said, start=1)]  # Kaggle counts from 1
     _write("".join(["ImageId,Label\n", *rows]), out)

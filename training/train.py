@@ -11,15 +11,16 @@ from typing import Any
 import keras
 from rich.console import Console
 
-from training import architectures, batches, data, schedules
+from training import architectures, batches, schedules
 from training.checkpoint import Checkpoint, History, read_state
 from training.config import TrainConfig
+from training.data import loader
 from training.digit_accuracy import digit_accuracy
 from training.errors import RunError
 from training.export import rehearse
-from training.lesson import Lesson, prepare
 from training.progress import EpochProgress
 from training.runs import Run
+from training.split import Lesson, prepare
 
 REHEARSED = 100  # digits to compare before the first epoch; export compares all that are held out
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
@@ -33,9 +34,9 @@ def train(config: TrainConfig, runs: Path, console: Console) -> Run:
 def begin(config: TrainConfig, runs: Path) -> tuple[Run, Lesson, keras.Model]:
     """Everything before the first epoch: what cannot be trained says so here, and leaves no run folder."""
     architecture = architectures.find(config.architecture)  # a wrong name should fail before the data are read
-    digits = data.load(Path(config.data))
-    if data.has_labelled_test(Path(config.data)):
-        data.load(Path(config.data), "test")  # not for training: export will want them, and should find them whole
+    digits = loader.load(Path(config.data))
+    if loader.has_labelled_test(Path(config.data)):
+        loader.load(Path(config.data), "test")  # not for training: export will want them, and should find them whole
     lesson, model = prepare(config, digits), compiled_model(config)
     rehearse(architecture, model, lesson.held_out.pixels[:REHEARSED])
     return Run.create(runs, config, digits), lesson, model
@@ -59,7 +60,7 @@ def finish(run: Run, lesson: Lesson, model: keras.Model, console: Console) -> Ru
     try:
         keep = fit(run, model, lesson, console)
     except KeyboardInterrupt:
-        raise RunError(f"Stopped. To go on: {run.way_on}") from None
+        raise RunError(f"Stopped. To go on: {run.resume_command}") from None
     model.save(run.model)
     result = outcome(keep.history, keep.seconds)
     if lesson.corrections:

@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from service.repository.repository import Repository
 from tests.training.files import write_kaggle
 from training.config import TrainConfig
-from training.digits import Digits
+from training.data.digits import Digits
 from training.runs import Run
 
 QUIET = Console(quiet=True)

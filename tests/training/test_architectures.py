@@ -15,7 +15,7 @@ from rich.console import Console
 from training import architectures, graph, summary
 from training.architectures import ARCHITECTURES, Architecture
 from training.config import TrainConfig
-from training.digits import Digits
+from training.data.digits import Digits
 from training.errors import ExportError, RunError
 from training.export import rehearse
 from training.heads import ONE_HOT

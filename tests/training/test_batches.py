@@ -7,7 +7,7 @@ import tensorflow as tf
 from training.augment import SHIFT_PIXELS, distort
 from training.batches import batches, normalise, steps_per_epoch
 from training.config import TrainConfig
-from training.digits import Digits
+from training.data.digits import Digits
 
 PIXELS = np.arange(70, dtype=np.uint8)[:, None, None] * np.ones((70, 28, 28), np.uint8)
 TARGETS = np.eye(70, dtype=np.float32)

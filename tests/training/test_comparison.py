@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training import learned
+from training import fingerprint
 from training.comparison import Allowance, Comparison, compare
-from training.digits import Digits
+from training.data.digits import Digits
 
 
 @pytest.mark.parametrize(
@@ -99,19 +99,19 @@ def test_a_small_set_that_nobody_has_learned_from_is_fair() -> None:
 
 
 def test_what_was_learned_is_never_called_unseen(handwriting: Digits) -> None:
-    marked = learned.mark(handwriting.pixels[:1000])
-    assert not learned.unseen(marked, handwriting.pixels[:1000]).any()
-    assert learned.unseen(marked, handwriting.pixels[1000:]).mean() > 0.99
-    assert not learned.unseen(None, handwriting.pixels).any()
+    marked = fingerprint.encode(handwriting.pixels[:1000])
+    assert not fingerprint.unseen(marked, handwriting.pixels[:1000]).any()
+    assert fingerprint.unseen(marked, handwriting.pixels[1000:]).mean() > 0.99
+    assert not fingerprint.unseen(None, handwriting.pixels).any()
 
 
 def test_the_mark_of_54000_digits_is_small_and_tells_most_others_apart() -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (60_000, 28, 28), dtype=np.uint8)
-    marked = learned.mark(pixels[:54_000])
+    marked = fingerprint.encode(pixels[:54_000])
     assert len(marked) < 60_000
-    assert not learned.unseen(marked, pixels[:54_000]).any()
-    assert 0.85 < learned.unseen(marked, pixels[54_000:]).mean() < 0.95
+    assert not fingerprint.unseen(marked, pixels[:54_000]).any()
+    assert 0.85 < fingerprint.unseen(marked, pixels[54_000:]).mean() < 0.95
 
 
 @given(st.integers(0, 783), st.integers(0, 2**32 - 1))
@@ -119,4 +119,4 @@ def test_one_pixel_makes_another_digit(place: int, seed: int) -> None:
     digit = np.random.default_rng(seed).integers(0, 255, (1, 28, 28), dtype=np.uint8)
     other = digit.copy()
     other.reshape(-1)[place] += 1
-    assert learned.unseen(learned.mark(digit), other).all()
+    assert fingerprint.unseen(fingerprint.encode(digit), other).all()

@@ -12,8 +12,9 @@ from rich.console import Console
 from service.engine.model import Model
 from service.repository.repository import Repository
 from tests.training.files import csv_table, write_idx
-from training import data, evaluate, plots
-from training.digits import Digits, split
+from training import evaluate, plots
+from training.data import loader
+from training.data.digits import Digits, split
 from training.errors import DataError
 from training.metrics import measure
 
@@ -57,7 +58,7 @@ def test_without_a_choice_digits_set_aside_are_taken(
 def test_without_a_choice_the_training_file_gives_what_was_held_out(published: Repository, kaggle: Path) -> None:
     chosen, digits = evaluate.choose(kaggle / "train.csv", "auto", published.card("digits", 1))
     assert chosen == "held-out"
-    np.testing.assert_array_equal(digits.pixels, split(data.load(kaggle), 0.1, 2)[1].pixels)
+    np.testing.assert_array_equal(digits.pixels, split(loader.load(kaggle), 0.1, 2)[1].pixels)
 
 
 def test_without_a_choice_anybodys_digits_are_all_taken(

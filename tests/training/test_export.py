@@ -14,8 +14,9 @@ from rich.console import Console
 
 from service.engine.model import Model
 from service.repository.repository import Repository
-from training import card, data, graph, heads
-from training.digits import split
+from training import card, graph, heads
+from training.data import loader
+from training.data.digits import split
 from training.errors import DataError, ExportError, RunError
 from training.export import export, load_keras
 from training.metrics import keras_accuracy, measure
@@ -33,7 +34,7 @@ def version(request: pytest.FixtureRequest) -> int:
 def test_the_served_file_answers_as_keras_does(
     version: int, published: Repository, runs: dict[str, Run], kaggle: Path
 ) -> None:
-    held_out = split(data.load(kaggle), 0.1, 2)[1]
+    held_out = split(loader.load(kaggle), 0.1, 2)[1]
     architecture = ("lecture-cnn", "ten-way")[version - 1]
     head = {"lecture-cnn": heads.TWICE, "ten-way": heads.ONE_HOT}[architecture]
     expected = keras_probabilities(load_keras(runs[architecture]), head, held_out.pixels)
@@ -79,7 +80,7 @@ def test_no_card_says_where_it_was_made(version: int, published: Repository, kag
 
 def test_the_card_measures_the_digits_held_out(version: int, published: Repository, kaggle: Path) -> None:
     said = published.card("digits", version)
-    held_out = split(data.load(kaggle), 0.1, 2)[1]
+    held_out = split(loader.load(kaggle), 0.1, 2)[1]
     model = Model.load(published.model_path("digits", version))
     probabilities = model.predict(held_out.pixels)
     assert said["metrics"] == {
@@ -105,7 +106,7 @@ def test_the_self_test_in_the_card_holds(version: int, published: Repository) ->
 
 def test_the_reference_for_drift(version: int, published: Repository, kaggle: Path) -> None:
     said = published.card("digits", version)["reference"]
-    held_out = split(data.load(kaggle), 0.1, 2)[1]
+    held_out = split(loader.load(kaggle), 0.1, 2)[1]
     for name in ("class_shares", "confidence_histogram", "ink_mean_histogram"):
         assert sum(said[name]) == pytest.approx(1, abs=1e-4)
     assert len(said["class_shares"]) == len(said["confidence_histogram"]) == 10
@@ -142,7 +143,7 @@ def run(runs: dict[str, Run], tmp_path: Path) -> Run:
     return Run(tmp_path / runs["ten-way"].folder.name)
 
 
-def test_an_unfinished_run_is_refused_with_the_way_on(run: Run, tmp_path: Path) -> None:
+def test_an_unfinished_run_is_refused_with_the_resume_command(run: Run, tmp_path: Path) -> None:
     (run.folder / "result.json").unlink()
     with pytest.raises(RunError, match=r"has not finished. Continue it with `python -m training train --resume"):
         export(run, Repository(tmp_path / "models"), "digits", QUIET)

@@ -11,7 +11,7 @@ import pytest
 from service.engine.model import Model
 from service.repository.repository import Repository
 from training import architectures, folding, graph, parity
-from training.digits import Digits
+from training.data.digits import Digits
 from training.errors import ExportError
 
 # All nodes, in order. No Shape, Gather, Slice or Concat to find out a size that is known, no Transpose.

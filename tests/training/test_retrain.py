@@ -14,21 +14,21 @@ from service.repository.repository import Repository
 from tests.training.files import csv_table
 from training.comparison import Allowance, Comparison
 from training.config import TrainConfig
-from training.data import load
-from training.digits import Digits, split
+from training.data.digits import Digits, split
+from training.data.loader import load
 from training.errors import RunError
 from training.evaluate import Judged
+from training.promotion_policy import PromotionPolicy
 from training.retrain import Decision, decide, resume, retrain, sentences
 from training.runs import Run
-from training.terms import Terms
 from training.train import begin
 
 MakeConfig = Callable[..., TrainConfig]
 USUAL = Allowance()
 
 
-def on(repository: Repository, allowance: Allowance = USUAL) -> Terms:
-    return Terms(str(repository.root), "digits", allowance)
+def on(repository: Repository, allowance: Allowance = USUAL) -> PromotionPolicy:
+    return PromotionPolicy(str(repository.root), "digits", allowance)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_digits_that_taught_the_served_version_are_known(
 
 def decided(comparison: Comparison | None, allowance: Allowance = USUAL, force: str = "", why: str = "") -> Decision:
     judged = Judged("", {}, Digits(np.zeros((0, 28, 28), np.uint8)), np.zeros((0, 10)), {"accuracy": 0.95, "n": 4200})
-    return decide(5, judged, comparison, why, Terms("models", "digits", allowance, force))
+    return decide(5, judged, comparison, why, PromotionPolicy("models", "digits", allowance, force))
 
 
 WORSE = Comparison(4, 4200, 0, True, 0.95, 0.99, 0.3)
@@ -147,16 +147,16 @@ def test_the_sentence_names_the_digits_left_out() -> None:
 
 @pytest.fixture
 def killed(repository: Repository, tmp_path: Path, small_config: MakeConfig) -> Run:
-    """Begun by `retrain` on terms that nobody has by default, and killed before its first epoch was over."""
+    """Begun by `retrain` with a policy that differs from the default, and killed before its first epoch was over."""
     run, _, _ = begin(small_config(epochs=1), tmp_path / "runs")
-    Terms(str(repository.root), "digits", Allowance(0.2, 0.25)).save(run.folder)
+    PromotionPolicy(str(repository.root), "digits", Allowance(0.2, 0.25)).save(run.folder)
     return run
 
 
-def test_a_killed_retraining_goes_the_whole_way_on_its_own_terms(
+def test_a_killed_retraining_is_resumed_under_its_own_policy(
     killed: Run, repository: Repository, kaggle: Path, tmp_path: Path, console: Console
 ) -> None:
-    assert killed.way_on == f"python -m training retrain --resume {killed.folder}"
+    assert killed.resume_command == f"python -m training retrain --resume {killed.folder}"
     moved = shutil.copytree(kaggle, tmp_path / "moved")
     TrainConfig(**vars(killed.config) | {"data": str(tmp_path / "gone")}).save(killed.folder / "config.json")
     decision = resume(killed, console, moved)
@@ -184,7 +184,7 @@ def test_what_train_began_is_not_promoted_by_accident(runs: dict[str, Run], cons
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "5", "{}", '{"models": "x", "name": "y", "allowance": 3}'])
-def test_damaged_terms_are_refused(content: str, killed: Run, console: Console) -> None:
+def test_a_damaged_policy_is_refused(content: str, killed: Run, console: Console) -> None:
     (killed.folder / "terms.json").write_text(content)
     with pytest.raises(RunError, match=r"terms\.json cannot be read. Continue with .* then export"):
         resume(killed, console)

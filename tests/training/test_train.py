@@ -15,10 +15,11 @@ from rich.console import Console
 from service.errors import FeedbackUnavailable
 from service.feedback.store import Correction, FeedbackStore
 from tests.training.files import write_idx
-from training import data, heads
+from training import heads
 from training.batches import normalise
 from training.config import TrainConfig
-from training.digits import Digits, split
+from training.data import loader
+from training.data.digits import Digits, split
 from training.errors import DataError, RunError
 from training.export import load_keras
 from training.runs import Run
@@ -31,7 +32,7 @@ HEADS = {"lecture-cnn": heads.TWICE, "ten-way": heads.ONE_HOT}
 @pytest.mark.parametrize("name", HEADS)
 def test_it_learns_to_read(name: str, runs: dict[str, Run], kaggle: Path) -> None:
     """Of 150 digits held out, 1,350 learned from: guessing gives 10 %."""
-    held_out = split(data.load(kaggle), 0.1, 2)[1]
+    held_out = split(loader.load(kaggle), 0.1, 2)[1]
     said = HEADS[name].decode(load_keras(runs[name]).predict(normalise(held_out.pixels), verbose=0)).argmax(axis=1)
     right = (said == held_out.labels).mean()
     assert right > 0.85
@@ -95,7 +96,7 @@ def test_training_stops_early_and_goes_back_to_the_best(tmp_path: Path, small_co
     result = run.result()
     losses = [row["val_loss"] for row in result["history"]]
     assert result["best_epoch"] == int(np.argmin(losses)) + 1 == len(losses) - 1 < 29
-    held_out = split(data.load(kaggle), 0.1, 2)[1]
+    held_out = split(loader.load(kaggle), 0.1, 2)[1]
     images, targets = normalise(held_out.pixels), heads.ONE_HOT.encode(held_out.labels)
     figures = load_keras(run).evaluate(images, targets, verbose=0, return_dict=True)
     assert figures["loss"] == pytest.approx(min(losses), rel=1e-4) != pytest.approx(losses[-1], rel=1e-3)

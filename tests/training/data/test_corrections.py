@@ -7,8 +7,8 @@ import pytest
 
 from service.errors import FeedbackUnavailable
 from service.feedback.store import Correction, FeedbackStore
-from training.corrections import with_corrections
-from training.digits import Digits
+from training.data.corrections import with_corrections
+from training.data.digits import Digits
 
 
 def some_digits(start: int, count: int) -> Digits:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.digits import Digits, check_labels
+from training.data.digits import Digits, check_labels
 from training.errors import DataError
 
 PARTS = {"train": "train", "test": "t10k"}  # what the files of each part begin with

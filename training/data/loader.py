@@ -5,8 +5,8 @@ Fetching is download.py's work; `python -m training data` runs it.
 
 from pathlib import Path
 
-from training import idx, npz
-from training.digits import Digits
+from training.data import idx, npz
+from training.data.digits import Digits
 from training.errors import DataError
 
 EXPECTED = "a folder with train.csv (Kaggle) or train-images-idx3-ubyte[.gz] (MNIST), an mnist.npz, or a .csv file"
@@ -63,6 +63,6 @@ def _load_folder(folder: Path, part: str) -> Digits:
 
 
 def _csv(file: Path, must_be_labelled: bool = False) -> Digits:
-    from training import kaggle  # pandas takes half a second to load, and only CSV needs it
+    from training.data import kaggle  # pandas takes half a second to load, and only CSV needs it
 
     return kaggle.read(file, must_be_labelled)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from training.digits import Digits
+from training.data.digits import Digits
 from training.errors import DataError
 
 PIXELS = [f"pixel{i}" for i in range(784)]

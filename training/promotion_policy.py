@@ -11,7 +11,7 @@ FILE = "terms.json"
 
 
 @dataclass(frozen=True)
-class Terms:
+class PromotionPolicy:
     """What `retrain` was told beside how to train."""
 
     models: str  # the model repository, as a whole path: the run may be resumed from another folder
@@ -24,7 +24,7 @@ class Terms:
         (folder / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> "Terms":
+    def load(cls, folder: Path) -> "PromotionPolicy":
         """Read what `save` wrote. Raises RunError for a run that `retrain` did not begin, or a damaged file."""
         try:
             values = json.loads((folder / FILE).read_text())

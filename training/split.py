@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.config import TrainConfig
-from training.corrections import with_corrections
-from training.digits import Digits, split
+from training.data.corrections import with_corrections
+from training.data.digits import Digits, split
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.digits import Digits, check_labels
+from training.data.digits import Digits, check_labels
 from training.errors import DataError
 
 ARRAYS = "x_train, y_train, x_test and y_test"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from service.feedback.store import FeedbackStore
-from training.digits import Digits
+from training.data.digits import Digits
 
 
 def with_corrections(learn: Digits, held_out: Digits, file: Path, weight: int) -> tuple[Digits, dict[str, int]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from training.digits import Digits, split
+from training.data.digits import Digits, split
 from training.errors import DataError
 
 

@@ -16,7 +16,7 @@ from service.repository.repository import Repository
 from tests.training.files import write_idx
 from training import __main__ as command_line
 from training.architectures import ARCHITECTURES
-from training.digits import Digits
+from training.data.digits import Digits
 from training.runs import Run
 
 ROOT = Path(__file__).parents[2]

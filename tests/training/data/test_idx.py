@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.training.files import csv_table, idx_bytes, write_idx, write_npz
-from training import data
-from training.digits import Digits
+from training.data import loader
+from training.data.digits import Digits
 from training.errors import DataError
 
 
@@ -28,16 +28,16 @@ def test_both_parts_are_read_exactly(form: str, handwriting: Digits, tmp_path: P
         for file in list(tmp_path.iterdir()):
             file.rename(file.with_name(file.name.replace("-idx", ".idx")))
     for part, where in (("train", slice(None, 40)), ("test", slice(40, None))):
-        read = data.load(place, part)
+        read = loader.load(place, part)
         np.testing.assert_array_equal(read.pixels, pixels[where])
         np.testing.assert_array_equal(read.labels, labels[where])
-    assert data.parts(place) == ["train", "test"]
-    assert data.has_labelled_test(place)
+    assert loader.parts(place) == ["train", "test"]
+    assert loader.has_labelled_test(place)
 
 
 def test_the_hash_is_of_the_unzipped_contents(handwriting: Digits, tmp_path: Path) -> None:
-    plain = data.load(write_idx(tmp_path / "plain", handwriting.pixels, handwriting.labels, test=10))
-    zipped = data.load(write_idx(tmp_path / "zipped", handwriting.pixels, handwriting.labels, test=10, zipped=True))
+    plain = loader.load(write_idx(tmp_path / "plain", handwriting.pixels, handwriting.labels, test=10))
+    zipped = loader.load(write_idx(tmp_path / "zipped", handwriting.pixels, handwriting.labels, test=10, zipped=True))
     assert list(plain.files.values()) == list(zipped.files.values())
     assert all(name.endswith(".gz") for name in zipped.files)
 
@@ -51,19 +51,19 @@ Spoil = Callable[[Path], object]
 def test_one_of_the_files_stands_for_its_folder(name: str, zipped: bool, handwriting: Digits, tmp_path: Path) -> None:
     write_idx(tmp_path, handwriting.pixels[:50], handwriting.labels[:50], test=10, zipped=zipped)
     file = tmp_path / (f"{name}.gz" if zipped else name)
-    assert (len(data.load(file)), len(data.load(file, "test"))) == (40, 10)
-    assert data.parts(file) == ["train", "test"]
-    assert data.has_labelled_test(file)
+    assert (len(loader.load(file)), len(loader.load(file, "test"))) == (40, 10)
+    assert loader.parts(file) == ["train", "test"]
+    assert loader.has_labelled_test(file)
 
 
 def test_suffixes_may_be_capitals(handwriting: Digits, tmp_path: Path) -> None:
     write_npz(tmp_path / "MNIST.npz", handwriting.pixels[:50], handwriting.labels[:50], test=10)
     (tmp_path / "MNIST.npz").rename(tmp_path / "MNIST.NPZ")
-    assert len(data.load(tmp_path / "MNIST.NPZ", "test")) == 10
-    assert data.has_labelled_test(tmp_path / "MNIST.NPZ")
+    assert len(loader.load(tmp_path / "MNIST.NPZ", "test")) == 10
+    assert loader.has_labelled_test(tmp_path / "MNIST.NPZ")
     csv_table(handwriting.pixels[:50], handwriting.labels[:50]).to_csv(tmp_path / "MINE.CSV", index=False)
-    assert len(data.load(tmp_path / "MINE.CSV")) == 50
-    assert not data.has_labelled_test(tmp_path / "MINE.CSV")
+    assert len(loader.load(tmp_path / "MINE.CSV")) == 50
+    assert not loader.has_labelled_test(tmp_path / "MINE.CSV")
 
 
 def rewrite(name: str, change: Callable[[bytes], bytes]) -> Spoil:
@@ -119,7 +119,7 @@ def test_refused(name: str, handwriting: Digits, tmp_path: Path) -> None:
     spoil, sentence = REFUSED[name]
     spoil(tmp_path)
     with pytest.raises(DataError) as refused:
-        data.load(tmp_path)
+        loader.load(tmp_path)
     assert sentence in str(refused.value)
     assert str(tmp_path) in str(refused.value)
 
@@ -137,7 +137,7 @@ def test_a_damaged_gz_is_refused(damage: str, handwriting: Digits, tmp_path: Pat
     }
     file.write_bytes(spoilt[damage])
     with pytest.raises(DataError, match=rf"{IMAGES}.gz: cannot be unzipped .*fetch it again"):
-        data.load(tmp_path)
+        loader.load(tmp_path)
 
 
 def one_pixel(value: int) -> np.ndarray:
@@ -172,7 +172,7 @@ def test_a_wrong_npz_is_refused(name: str, tmp_path: Path) -> None:
     usual = {"x_train": np.zeros((5, 28, 28), np.uint8), "y_train": np.zeros(5, np.uint8)}
     np.savez(tmp_path / "mnist.npz", **(arrays if name == "no such array" else usual | arrays))
     with pytest.raises(DataError) as refused:
-        data.load(tmp_path / "mnist.npz")
+        loader.load(tmp_path / "mnist.npz")
     assert sentence in str(refused.value)
     assert "mnist.npz" in str(refused.value)
 
@@ -190,17 +190,17 @@ NO_NPZ = [b"", b"PK\x03\x04 half a zip", gzip.compress(b"something else"), pickl
 def test_an_npz_that_is_none_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "mnist.npz").write_bytes(content)
     with pytest.raises(DataError, match=r"mnist.npz: cannot be read as an .npz file") as refused:
-        data.load(tmp_path / "mnist.npz")
+        loader.load(tmp_path / "mnist.npz")
     assert "pickle" not in str(refused.value)  # numpy's advice is to allow pickles
     assert "protocol" not in str(refused.value)
     with pytest.raises(DataError, match=r"mnist.npz: cannot be read as an .npz file"):
-        data.load(tmp_path)
+        loader.load(tmp_path)
 
 
 def test_an_npz_without_test_digits_has_one_part(tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", x_train=np.zeros((5, 28, 28), np.uint8), y_train=np.zeros(5, np.uint8))
-    assert data.parts(tmp_path / "mine.npz") == ["train"]
-    assert not data.has_labelled_test(tmp_path / "mine.npz")
+    assert loader.parts(tmp_path / "mine.npz") == ["train"]
+    assert not loader.has_labelled_test(tmp_path / "mine.npz")
 
 
 @pytest.mark.parametrize("place", ["nowhere", "empty", "notes.txt"])
@@ -208,4 +208,4 @@ def test_a_place_without_digits_is_refused_with_what_to_give(place: str, tmp_pat
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("3")
     with pytest.raises(DataError, match=rf"{place}.*Give a folder with train.csv"):
-        data.load(tmp_path / place)
+        loader.load(tmp_path / place)

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from training import idx, npm
+from training.data import idx, npm
 from training.errors import DataError
-from training.quiet import load_tensorflow
+from training.tensorflow_import import load_tensorflow
 
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",

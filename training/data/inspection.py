@@ -6,8 +6,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from training import data
-from training.digits import Digits
+from training.data import loader
+from training.data.digits import Digits
 
 
 def show(source: Path, console: Console) -> None:
@@ -15,7 +15,7 @@ def show(source: Path, console: Console) -> None:
 
     The files come line by line as `sha256sum` prints them: in a table as narrow as this a hash would not stay whole.
     """
-    parts = {part: data.load(source, part) for part in data.parts(source)}
+    parts = {part: loader.load(source, part) for part in loader.parts(source)}
     console.print(f"{source}: every file checked", highlight=False, soft_wrap=True)
     console.print(table(parts))
     files = {name: sha256 for digits in parts.values() for name, sha256 in digits.files.items()}

@@ -14,7 +14,7 @@ PLACES = 2**19  # 64 KiB of bits; with 54,000 digits one unknown digit in ten is
 PROPERTY = "learned"  # the name of the mark in the ONNX file's metadata
 
 
-def mark(pixels: NDArray[np.uint8]) -> str:
+def encode(pixels: NDArray[np.uint8]) -> str:
     """A table of bits, one set for each digit (n, 28, 28), as text: a Bloom filter, about 40 KB for MNIST."""
     table = np.zeros(PLACES, bool)
     table[_places(pixels)] = True
