@@ -17,7 +17,6 @@ try:
 
     from training import options, repository_commands
     from training.comparison import Allowance
-    from training.config import TrainConfig
     from training.promotion_policy import PromotionPolicy
     from training.tensorflow_import import load_tensorflow
 except ModuleNotFoundError as error:  # after `make serve` there is a Python here, and none of the trainer's packages
@@ -30,7 +29,7 @@ app = typer.Typer(
     help="From labelled digits to a served model: data, train, export, evaluate, promote; or retrain for all of it.",
 )
 console = Console(markup=False)  # what is printed names folders, and a folder may be called a[/b]
-DEFAULTS, ALLOWANCE = TrainConfig(), Allowance()
+ALLOWANCE = Allowance()
 MODELS, RUNS, NAME = Path("models"), Path("runs"), "digits"
 repository_commands.add_commands(app, console, MODELS, NAME)
 
@@ -60,20 +59,10 @@ def data(
 
 
 @app.command()
+@options.of_training
 def train(
     context: typer.Context,
     data: options.Data = None,
-    architecture: options.Architecture = DEFAULTS.architecture,
-    epochs: options.Epochs = DEFAULTS.epochs,
-    batch_size: options.BatchSize = DEFAULTS.batch_size,
-    optimizer: options.Optimizer = DEFAULTS.optimizer,
-    learning_rate: options.LearningRate = DEFAULTS.learning_rate,
-    schedule: options.Schedule = DEFAULTS.schedule,
-    patience: options.Patience = DEFAULTS.patience,
-    augment: options.Augment = DEFAULTS.augment,
-    seed: options.Seed = DEFAULTS.seed,
-    feedback: options.Feedback = DEFAULTS.feedback,
-    feedback_weight: options.FeedbackWeight = DEFAULTS.feedback_weight,
     runs: options.Runs = RUNS,
     resume: options.Resume = None,
 ) -> None:
@@ -150,20 +139,10 @@ def submit(
 
 
 @app.command()
+@options.of_training
 def retrain(
     context: typer.Context,
     data: options.Data = None,
-    architecture: options.Architecture = DEFAULTS.architecture,
-    epochs: options.Epochs = DEFAULTS.epochs,
-    batch_size: options.BatchSize = DEFAULTS.batch_size,
-    optimizer: options.Optimizer = DEFAULTS.optimizer,
-    learning_rate: options.LearningRate = DEFAULTS.learning_rate,
-    schedule: options.Schedule = DEFAULTS.schedule,
-    patience: options.Patience = DEFAULTS.patience,
-    augment: options.Augment = DEFAULTS.augment,
-    seed: options.Seed = DEFAULTS.seed,
-    feedback: options.Feedback = DEFAULTS.feedback,
-    feedback_weight: options.FeedbackWeight = DEFAULTS.feedback_weight,
     runs: options.Runs = RUNS,
     models: options.Models = MODELS,
     name: options.Name = NAME,

@@ -1,15 +1,16 @@
-"""Three pictures: how training went, which digits are taken for which, and the mistakes the model was surest of."""
+"""Three pictures: the learning curves, the confusion matrix and the most confident mistakes."""
 
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 
-matplotlib.use("Agg")  # draws into files; no window, no display needed
+matplotlib.use("Agg")  # draws into files and needs no display
 
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
@@ -21,11 +22,11 @@ MISTAKES = 40  # 5 rows of 8
 
 
 def curves(history: list[dict[str, float]], best_epoch: int, file: Path) -> None:
-    """Loss and share of digits read rightly by epoch, for the digits learned from and those held out."""
+    """Loss and accuracy per epoch, on the training digits and on the held-out digits."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     _curve(left, history, "loss", "loss (cross-entropy)", best_epoch)
     left.set_yscale("log")
-    _curve(right, history, "digit_accuracy", "digits read rightly", best_epoch)
+    _curve(right, history, "digit_accuracy", "digits read correctly", best_epoch)
     right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
     held_out = [row["val_digit_accuracy"] for row in history]
     right.set_ylim(min(held_out[len(held_out) // 10 :]) - 0.01, 1.001)
@@ -36,7 +37,7 @@ def curves(history: list[dict[str, float]], best_epoch: int, file: Path) -> None
 def _curve(axes: Axes, history: list[dict[str, float]], name: str, title: str, best_epoch: int) -> None:
     epochs = [row["epoch"] for row in history]
     axes.plot(
-        epochs, [row[name] for row in history], color=TRAINING, label="while learning, with dropout and distortion"
+        epochs, [row[name] for row in history], color=TRAINING, label="training digits, with dropout and distortion"
     )
     axes.plot(epochs, [row[f"val_{name}"] for row in history], color=VALIDATION, label="held-out digits")
     axes.axvline(best_epoch, color=VALIDATION, linewidth=0.8, linestyle=":", label=f"best epoch: {best_epoch}")
@@ -47,7 +48,7 @@ def _curve(axes: Axes, history: list[dict[str, float]], name: str, title: str, b
 
 
 def confusion_matrix(table: NDArray[np.int64], title: str, file: Path) -> None:
-    """Counts, rows what it is, columns what was said; only mistakes are coloured, or the diagonal would hide them."""
+    """Counts: rows are labels, columns are predictions. Only mistakes are coloured: they are rare."""
     mistakes = np.where(np.eye(10, dtype=bool), 0, table)
     figure, axes = plt.subplots(figsize=(5.6, 5.6), layout="constrained")
     axes.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, mistakes.max()) * 1.3)
@@ -66,9 +67,9 @@ def confusion_matrix(table: NDArray[np.int64], title: str, file: Path) -> None:
         )
     axes.set_xticks(range(10))
     axes.set_yticks(range(10))
-    axes.set_xlabel("the model said")
+    axes.set_xlabel("read as")
     axes.set_ylabel("it is")
-    axes.set_title(title, parse_math=False)  # it names a folder, which may have dollars in it
+    axes.set_title(title, parse_math=False)  # it names a folder, and two dollar signs would make a formula of it
     axes.tick_params(length=0)
     _save(figure, file)
 
@@ -76,20 +77,20 @@ def confusion_matrix(table: NDArray[np.int64], title: str, file: Path) -> None:
 def worst_mistakes(
     pixels: NDArray[np.uint8], labels: NDArray[np.uint8], probabilities: NDArray[Any], title: str, file: Path
 ) -> None:
-    """The mistakes the model was surest of, each with what was said and what is right; pixels (n, 28, 28)."""
+    """The most confident mistakes, each with the prediction and the label; pixels (n, 28, 28)."""
     places = worst(probabilities, labels, MISTAKES)
     rows = max(1, -(-len(places) // 8))
     figure, grid = plt.subplots(rows, 8, figsize=(9.6, 1.55 * rows + 0.5), layout="constrained", squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for place, axes in zip(places, grid.flat, strict=False):
-        said = int(probabilities[place].argmax())
+        predicted = int(probabilities[place].argmax())
         axes.imshow(pixels[place], cmap="gray_r", vmin=0, vmax=255)
-        axes.set_title(f"said {said} ({probabilities[place, said]:.1%})\nis {labels[place]}", fontsize=8)
+        axes.set_title(f"read {predicted} ({probabilities[place, predicted]:.1%})\nis {labels[place]}", fontsize=8)
     figure.suptitle(title if len(places) else f"{title}: none", fontsize=10, parse_math=False)
     _save(figure, file)
 
 
-def _save(figure: plt.Figure, file: Path) -> None:
+def _save(figure: Figure, file: Path) -> None:
     figure.savefig(file, dpi=DPI)
     plt.close(figure)

@@ -1,4 +1,4 @@
-"""The table of layers as the lecture prints it: layer, options, output shape, parameters."""
+"""The table of layers as the lecture prints it: layer, options, output shape, parameters (docs/lecture)."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def rows(model: keras.Model) -> list[Row]:
 
 
 def options(layer: keras.layers.Layer) -> str:
-    """A layer's settings in the lecture's words; empty for a kind of layer that the lecture does not know."""
+    """A layer's settings in the lecture's words; empty for a kind of layer that the lecture does not use."""
     match layer:
         case keras.layers.Conv2D():
             return f"{layer.filters} filters {_size(layer.kernel_size)}, {layer.padding}{_activation(layer)}"

@@ -1,4 +1,4 @@
-"""TensorFlow without its start-up lines, which look like errors to whoever sees them for the first time."""
+"""Imports TensorFlow without its start-up messages, which look like errors to newcomers."""
 
 import os
 import sys
@@ -6,22 +6,22 @@ import tempfile
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow with standard error set aside; if the import fails, what it said is shown after all.
+    """Import TensorFlow with standard error redirected to a file, whose contents are shown only if the import fails.
 
-    Its C++ side writes to file descriptor 2 before it obeys TF_CPP_MIN_LOG_LEVEL, so Python's sys.stderr is not enough.
+    Its C++ code writes to file descriptor 2 before it reads TF_CPP_MIN_LOG_LEVEL; replacing sys.stderr has no effect.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), 2)
+    with tempfile.TemporaryFile() as redirected:
+        os.dup2(redirected.fileno(), 2)
         try:
             import tensorflow as tf
 
-            tf.config.list_physical_devices()  # looks for a GPU, and complains where there is none
+            tf.config.list_physical_devices()  # looks for a GPU, and prints a warning where there is none
         except BaseException:
-            aside.seek(0)
-            os.write(kept, aside.read())
+            redirected.seek(0)
+            os.write(kept, redirected.read())
             raise
         finally:
             os.dup2(kept, 2)

@@ -1,7 +1,8 @@
-"""Digits in memory: the pixels, their labels and where they came from. Everything else reads and returns these."""
+"""Digits in memory: the pixels, their labels and their source files. Every reader in this folder returns them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,24 +12,42 @@ from training.errors import DataError
 
 @dataclass(frozen=True)
 class Digits:
-    """n digits. `files` maps the name of each file they came from to the SHA-256 of its (unzipped) contents."""
+    """n digits. `files` maps the name of each source file to the SHA-256 of its (unzipped) contents."""
 
-    pixels: NDArray[np.uint8]  # (n, 28, 28), 0 is paper and 255 is ink
-    labels: NDArray[np.uint8] | None = None  # (n,), 0 to 9; None for digits nobody has labelled
+    pixels: NDArray[np.uint8]  # (n, 28, 28); 0 is background, 255 is full ink
+    labels: NDArray[np.uint8] | None = None  # (n,), 0 to 9; None for unlabelled digits
     files: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def take(self, index: NDArray[np.int64]) -> "Digits":
-        """The digits at these places, in this order."""
-        return Digits(self.pixels[index], None if self.labels is None else self.labels[index], self.files)
+    @property
+    def names(self) -> str:
+        """The source files in words, as the beginning of an error message."""
+        return ", ".join(self.files) or "The data"
+
+    def labelled(self, advice: str = "Give labelled digits, such as Kaggle's train.csv.") -> "LabelledDigits":
+        """The same digits with labels guaranteed. Raises DataError, ending in `advice`, where there are none."""
+        if self.labels is None:
+            raise DataError(f"{self.names}: no labels. {advice}")
+        return LabelledDigits(self.pixels, self.labels, self.files)
 
 
-def check_labels(labels: NDArray[np.generic], file: Path, array: str = "") -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class LabelledDigits(Digits):
+    """Digits that all have a label: what training, evaluation and export need. `Digits.labelled` makes them."""
+
+    labels: NDArray[np.uint8] = field()  # without a default here, so that no label can be forgotten
+
+    def take(self, index: NDArray[np.int64]) -> Self:
+        """The digits at the positions `index` (k,), in that order."""
+        return replace(self, pixels=self.pixels[index], labels=self.labels[index])
+
+
+def check_labels(labels: NDArray[Any], file: Path, array: str = "") -> NDArray[np.uint8]:
     """Labels as uint8 (n,). Raises DataError naming the first row that is not 0 to 9; rows count from 1.
 
-    `array` is the labels' name in a file that holds other arrays too.
+    `array` is the name of the labels in a file that holds several arrays.
     """
     if labels.dtype.kind not in "iu":
         kind = "text" if labels.dtype.kind in "US" else labels.dtype
@@ -39,19 +58,3 @@ def check_labels(labels: NDArray[np.generic], file: Path, array: str = "") -> ND
         where = f"row {row + 1} of {array}" if array else f"row {row + 1}"
         raise DataError(f"{file}, {where}: the label is {labels[row]}; expected a digit 0 to 9.")
     return labels.astype(np.uint8)
-
-
-def split(digits: Digits, share: float, random_state: int) -> tuple[Digits, Digits]:
-    """The lecture's train_test_split: (training, validation). Kaggle's 42,000 give 37,800 and 4,200.
-
-    Raises DataError where there are no labels, or too few digits to hold some out.
-    """
-    from sklearn.model_selection import train_test_split
-
-    files = ", ".join(digits.files) or "The data"
-    if digits.labels is None:
-        raise DataError(f"{files}: no labels. Give labelled digits, such as Kaggle's train.csv.")
-    if len(digits) < 10:
-        raise DataError(f"{files}: only {len(digits)} digits; at least 10 are needed to hold some out.")
-    train, validation = train_test_split(np.arange(len(digits)), test_size=share, random_state=random_state)
-    return digits.take(train), digits.take(validation)
