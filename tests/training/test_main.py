@@ -236,3 +236,54 @@ def test_without_data_and_without_a_network_there_is_one_sentence(tmp_path: Path
     assert done.stderr.count("\n") == 1
     assert "give your own copy with --data" in done.stderr
     assert not (tmp_path / "data" / "mnist").exists()
+
+
+NEW_OPTION = """
+    label_smoothing: Annotated[float, typer.Option(min=0, max=0.5, help="Share that goes to the other digits.")] = 0.1
+"""
+NEW_ARCHITECTURE = """
+
+@architecture("linear", head=ONE_HOT)
+def linear() -> "keras.Model":
+    \"\"\"No hidden layer: 7,850 parameters.\"\"\"
+    from keras import Input, Sequential, layers
+
+    rows = [Input((28, 28, 1)), layers.Flatten(), layers.Dense(10, activation="softmax")]
+    return Sequential(rows, name="linear")
+"""
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Path:
+    """A copy of the trainer with one option and one architecture more: one edit in one file for each."""
+    package = shutil.copytree(ROOT / "training", tmp_path / "copy" / "training")
+    config, architectures = package / "config.py", package / "architectures.py"
+    place = "    command: str"
+    config.write_text(config.read_text().replace(place, NEW_OPTION.lstrip("\n") + place))
+    architectures.write_text(architectures.read_text() + NEW_ARCHITECTURE)
+    return package.parent
+
+
+@pytest.mark.parametrize("command", ["train", "retrain"])
+def test_a_new_option_and_a_new_architecture_are_in_the_help(command: str, changed: Path) -> None:
+    path = f"{changed}{os.pathsep}{ROOT}"
+    done = process(command, "--help", folder=changed, PYTHONPATH=path, COLUMNS="120")
+    shown = " ".join(done.stdout.replace("│", " ").split())
+    assert "--label-smoothing <float range> [0<=x<=0.5] Share that goes to the other digits. [default: 0.1]" in shown
+    assert "linear: No hidden layer: 7,850 parameters." in shown
+
+
+def test_a_new_option_and_a_new_architecture_go_from_train_to_the_card(changed: Path, kaggle: Path) -> None:
+    options = ["--architecture", "linear", "--epochs", "1", "--label-smoothing", "0.25"]
+    path = f"{changed}{os.pathsep}{ROOT}"
+    done = process("train", "--data", kaggle, *options, folder=changed, PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    run = next((changed / "runs").iterdir())
+    saved = json.loads((run / "config.json").read_text())
+    assert (saved["architecture"], saved["label_smoothing"]) == ("linear", 0.25)
+    done = process("export", "--run", run, folder=changed, PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    card = Repository(changed / "models").card("digits", 1)
+    assert (card["parameters"], card["training"]["config"]["label_smoothing"]) == (7850, 0.25)
+    done = process("train", "--label-smoothing", "0.75", folder=changed, PYTHONPATH=path)
+    assert done.returncode == 2
