@@ -1,8 +1,8 @@
-"""The command line: options in, one function of the package called, one sentence out when it fails.
+"""The command line: each command reads its options and calls one function of this package.
 
     python -m training --help            (also installed as `digits-train`)
 
-Everything heavy is imported inside the commands, so that `--help` answers at once.
+Slow imports (TensorFlow, pandas) happen inside the commands, so that `--help` answers at once.
 """
 
 import sys
@@ -19,7 +19,7 @@ try:
     from training.comparison import Allowance
     from training.promotion_policy import PromotionPolicy
     from training.tensorflow_import import load_tensorflow
-except ModuleNotFoundError as error:  # after `make serve` there is a Python here, and none of the trainer's packages
+except ModuleNotFoundError as error:  # `make serve` installs the service alone
     sys.exit(f"error: {missing(error)}")
 
 app = typer.Typer(
@@ -28,14 +28,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From labelled digits to a served model: data, train, export, evaluate, promote; or retrain for all of it.",
 )
-console = Console(markup=False)  # what is printed names folders, and a folder may be called a[/b]
+console = Console(markup=False)  # rich would read the brackets in a folder name such as a[/b] as markup
 ALLOWANCE = Allowance()
 MODELS, RUNS, NAME = Path("models"), Path("runs"), "digits"
 repository_commands.add_commands(app, console, MODELS, NAME)
 
 
 def _source(data: Path | None) -> Path:
-    """Where the digits are: as given, or the default folder, which is filled first if it holds nothing."""
+    """The given data, or the default folder, into which MNIST is fetched first if it is not there."""
     if data is not None:
         return data
     from training.data import download, idx
@@ -165,7 +165,7 @@ def retrain(
 
 
 def main() -> None:
-    """Run a command; whatever the user can mend is one sentence on standard error and exit code 1."""
+    """Run a command. An error that the user can correct is one sentence on standard error, with exit code 1."""
     from service.errors import DigitsError
 
     try:

@@ -55,7 +55,7 @@ class Checkpoint(keras.callbacks.Callback):
         with temporary.open("wb") as stream:
             np.savez(stream, allow_pickle=False, state=np.array(json.dumps(self._state())), **arrays, **best)
             stream.flush()
-            os.fsync(stream.fileno())
+            os.fsync(stream.fileno())  # on disk before the rename: a power failure must not leave an empty file
         temporary.replace(self.file)
 
     @property
@@ -65,6 +65,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _variables(self) -> list[Any]:
         """Weights, dropout's random state, and the optimizer's averages, learning rate and step count."""
+        # Weights alone are not enough. Adam without its averages would take its first steps blindly again, and dropout
+        # with a new random state would switch off other values: the resumed run would end elsewhere.
         return [*self.model.variables, *self.model.optimizer.variables]
 
     def _state(self) -> dict[str, Any]:

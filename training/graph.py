@@ -50,10 +50,12 @@ def _converted(model: keras.Sequential, head: Head) -> onnx.ModelProto:
 
 def _answer(model: keras.Sequential, head: Head, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
     """What the graph computes. Decoding starts from the logits of the last Dense, before its softmax (heads.py)."""
+    # The graph repeats what training did, or its answers are worthless: the same division by 255 in the same order.
     body, last = _parts(model)
     values = tf.cast(pixels, tf.float32) / 255.0
     for layer in body:
         values = _apply(layer, values)
+    # A Dense layer is a matrix product plus a bias. What comes out before the softmax is called logits.
     logits = tf.matmul(values, last.kernel)
     if last.use_bias:
         logits += last.bias

@@ -129,7 +129,9 @@ def _difference(comparison: Comparison) -> str:
 
 def sentences(decision: Decision, name: str) -> str:
     """The decision for a terminal, in two to four lines."""
-    lines = [f"version {decision.version} reads {decision.accuracy:.2%} of {decision.digits:,} held-out digits rightly"]
+    lines = [
+        f"version {decision.version} reads {decision.accuracy:.2%} of {decision.digits:,} held-out digits correctly"
+    ]
     if decision.comparison is not None:
         lines.append(_compared(decision.version, decision.comparison))
     if decision.promoted:

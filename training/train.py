@@ -60,7 +60,7 @@ def finish(run: Run, split: Split, model: keras.Model, console: Console) -> Run:
         checkpoint = fit(run, model, split, console)
     except KeyboardInterrupt:
         raise RunError(f"Stopped. To continue: {run.resume_command}") from None
-    model.save(run.model)
+    model.save(run.model)  # architecture, weights and optimizer in one file, so export needs no code of this network
     result = outcome(checkpoint.history, checkpoint.seconds)
     if split.corrections is not None:
         result["feedback"] = split.corrections.counts
@@ -114,7 +114,13 @@ def compiled_model(config: TrainConfig) -> keras.Model:
 
 
 def fit(run: Run, model: keras.Model, split: Split, console: Console) -> Checkpoint:
-    """Train for all remaining epochs; afterwards the model has the weights of its best epoch."""
+    """Train for all remaining epochs; afterwards the model has the weights of its best epoch.
+
+    Keras does four things for each batch. Forward: compute the outputs. Loss: compare them with the targets.
+    Back-propagation: apply the chain rule from the loss back to the first layer; that gives the gradients of all
+    228,036 weights for about twice the cost of the forward pass. Step: the optimizer changes each weight against its
+    gradient (docs/lecture).
+    """
     config, learn, held_out = run.config, split.to_learn(), split.held_out
     head = architectures.find(config.architecture).head
     stopping, schedule = schedules.stopping(config), schedules.schedule(config)

@@ -1,4 +1,4 @@
-"""When is a new version worse? Tolerance, chance, and digits that the served one has learned from."""
+"""When a new version counts as worse: tolerance, chance, and digits that the served one was trained on."""
 
 import numpy as np
 import pytest

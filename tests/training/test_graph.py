@@ -71,7 +71,7 @@ def test_any_batch(rows: int, file: Path, handwriting: Digits) -> None:
 
 
 def test_the_lecture_output_is_the_lectures(published: Repository, handwriting: Digits) -> None:
-    """One softmax over the 100 cells, and the probabilities are what LECTURE's formula makes of it."""
+    """One softmax over the 100 cells, and the probabilities are what the lecture's formula makes of it."""
     model = Model.load(published.model_path("digits", 1))
     outputs = model.lecture_output(handwriting.pixels[:100])
     assert outputs.shape == (100, 10, 10, 1)
@@ -81,7 +81,7 @@ def test_the_lecture_output_is_the_lectures(published: Repository, handwriting: 
 
 
 def test_extreme_weights_do_not_give_nan() -> None:
-    """A head so sure of itself that whole rows vanish in float32: the graph still answers, and rightly."""
+    """A head so confident that whole rows underflow in float32: the graph still gives the right answers."""
     architecture = architectures.find("lecture-cnn")
     model = architecture.build()
     bias = np.zeros((10, 10), np.float32)

@@ -204,7 +204,7 @@ def test_retrain_exits_with_0_promoted_or_not(typed: Typed, repository: Reposito
 def test_a_retraining_is_resumed_with_its_options(
     typed: Typed, tmp_path: Path, repository: Repository, kaggle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped by hand in its first epoch; what to type is said, and forced and published where it was told at first."""
+    """Stopped with Ctrl-C in its first epoch: the message names the command, which keeps the first options."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

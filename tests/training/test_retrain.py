@@ -117,7 +117,7 @@ def test_force_promotes_a_worse_one_and_says_why() -> None:
     forced = decided(WORSE, force="the old one was trained on spoilt data")
     assert forced.promoted
     said = sentences(forced, "digits").splitlines()
-    assert said[0] == "version 5 reads 95.00% of 4,200 held-out digits rightly"
+    assert said[0] == "version 5 reads 95.00% of 4,200 held-out digits correctly"
     assert said[1] == "on the same 4,200 digits: version 5 95.00%, version 4 99.00%"
     assert said[2].startswith(
         "PROMOTED: digits now serves version 5: forced: the old one was trained on spoilt data; it is 4.00 points worse"

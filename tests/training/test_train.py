@@ -32,7 +32,7 @@ HEADS = {"lecture-cnn": heads.TWICE, "ten-way": heads.ONE_HOT}
 
 @pytest.mark.parametrize("name", HEADS)
 def test_it_learns_to_read(name: str, runs: dict[str, Run], kaggle: Path) -> None:
-    """Of 150 digits held out, 1,350 learned from: guessing gives 10 %."""
+    """Trained on 1,350 digits, measured on 150 held-out ones: guessing would give 10 %."""
     held_out = split(loader.load(kaggle), 0.1, 2)[1]
     said = HEADS[name].decode(load_keras(runs[name]).predict(normalise(held_out.pixels), verbose=0)).argmax(axis=1)
     right = (said == held_out.labels).mean()

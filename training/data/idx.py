@@ -18,7 +18,7 @@ from training.data.digits import LabelledDigits, check_labels
 from training.errors import DataError
 
 PARTS = {"train": "train", "test": "t10k"}  # the first word of the file names of each part
-UBYTE = 8
+UBYTE = 8  # the code of uint8 in the header; 0x0d would be float32. MNIST has only uint8
 NAMES = re.compile(r"(train|t10k)-(images[-.]idx3|labels[-.]idx1)-ubyte(\.gz)?")
 
 
@@ -69,6 +69,7 @@ def _array(file: Path, dimensions: int) -> tuple[NDArray[np.uint8], str]:
         raise DataError(
             f"{file}: begins with {data[:4].hex(' ')}; expected 00 00 08 {dimensions:02d}, an IDX file of bytes."
         )
+    # ">" is big-endian: 60,000 is 00 00 ea 60. Read little-endian, as PCs store numbers, it would be 1,625,948,160.
     shape = struct.unpack(f">{dimensions}I", data[4:header])
     if shape[0] and shape[1:] not in ((), (28, 28)):
         raise DataError(f"{file}: images of {shape[1]}x{shape[2]}; expected 28x28.")

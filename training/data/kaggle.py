@@ -33,6 +33,7 @@ def read(file: Path, must_be_labelled: bool = False) -> Digits:
     numbers = np.stack([_whole_numbers(table[name]) for name in columns], axis=1)
     _check_range(numbers, columns, file)
     labels = numbers[:, 0].astype(np.uint8) if "label" in columns else None
+    # Row-major: pixel0 to pixel27 are the top row, so pixel i is in row i // 28 and column i % 28.
     pixels = numbers[:, -len(PIXELS) :].astype(np.uint8).reshape(-1, 28, 28)
     return Digits(pixels, labels, {file.name: hashlib.sha256(file.read_bytes()).hexdigest()})
 
