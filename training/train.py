@@ -60,7 +60,7 @@ def finish(run: Run, split: Split, model: keras.Model, console: Console) -> Run:
         checkpoint = fit(run, model, split, console)
     except KeyboardInterrupt:
         raise RunError(f"Stopped. To continue: {run.resume_command}") from None
-    model.save(run.model)  # architecture, weights and optimizer in one file, so export needs no code of this network
+    model.save(run.model)  # layers, weights and optimizer in one file: it loads without building the network again
     result = outcome(checkpoint.history, checkpoint.seconds)
     if split.corrections is not None:
         result["feedback"] = split.corrections.counts
