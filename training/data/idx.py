@@ -1,4 +1,4 @@
-"""MNIST's own files (IDX, plain or .gz) to digits; anything short, long or of another kind is refused by name.
+"""Reads MNIST's own files (IDX, plain or .gz). A file that is too short, too long or of another kind is refused.
 
 Format: two zero bytes, a type (8 = uint8), the number of dimensions, each size as 4 bytes big-endian, then the data.
 """
@@ -14,26 +14,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.digits import Digits, check_labels
+from training.data.digits import LabelledDigits, check_labels
 from training.errors import DataError
 
-PARTS = {"train": "train", "test": "t10k"}  # what the files of each part begin with
-UBYTE = 8
+PARTS = {"train": "train", "test": "t10k"}  # the first word of the file names of each part
+UBYTE = 8  # the code of uint8 in the header; 0x0d would be float32. MNIST has only uint8
 NAMES = re.compile(r"(train|t10k)-(images[-.]idx3|labels[-.]idx1)-ubyte(\.gz)?")
 
 
 def image_file(folder: Path, part: str) -> Path | None:
-    """The file with the part's pictures, or None where the folder has none."""
+    """The file with the images of `part`, or None where the folder has none."""
     return find(folder, f"{PARTS[part]}-images-idx3-ubyte")
 
 
 def is_one(file: Path) -> bool:
-    """Is this one of the four files, by its name?"""
+    """Whether the file has the name of one of the four MNIST files."""
     return NAMES.fullmatch(file.name) is not None
 
 
-def read(folder: Path, part: str) -> Digits:
-    """The digits of `part` ("train" or "test"). Raises DataError naming file and row."""
+def read(folder: Path, part: str) -> LabelledDigits:
+    """The digits of `part` ("train" or "test"). Raises DataError naming the file and the row."""
     images_at = image_file(folder, part)
     labels_at = find(folder, f"{PARTS[part]}-labels-idx1-ubyte")
     if images_at is None or labels_at is None:
@@ -45,13 +45,14 @@ def read(folder: Path, part: str) -> Digits:
     labels, labels_sha = _array(labels_at, dimensions=1)
     if len(pixels) != len(labels):
         raise DataError(
-            f"{images_at}: {len(pixels)} pictures, but {labels_at.name} has {len(labels)} labels; expected as many."
+            f"{images_at}: {len(pixels)} images, but {labels_at.name} has {len(labels)} labels; expected equally many."
         )
-    return Digits(pixels, check_labels(labels, labels_at), {images_at.name: pixels_sha, labels_at.name: labels_sha})
+    files = {images_at.name: pixels_sha, labels_at.name: labels_sha}
+    return LabelledDigits(pixels, check_labels(labels, labels_at), files)
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """The file of that name, plain or .gz. It may also be spelt train-images.idx3-ubyte."""
+    """The file of that name, plain or .gz, or None. Some copies are named train-images.idx3-ubyte, with a dot."""
     spellings = [name, f"{name}.gz", name.replace("-idx", ".idx"), f"{name.replace('-idx', '.idx')}.gz"]
     return next((folder / each for each in spellings if (folder / each).is_file()), None)
 
@@ -68,9 +69,10 @@ def _array(file: Path, dimensions: int) -> tuple[NDArray[np.uint8], str]:
         raise DataError(
             f"{file}: begins with {data[:4].hex(' ')}; expected 00 00 08 {dimensions:02d}, an IDX file of bytes."
         )
+    # ">" is big-endian: 60,000 is 00 00 ea 60. Read little-endian, as PCs store numbers, it would be 1,625,948,160.
     shape = struct.unpack(f">{dimensions}I", data[4:header])
     if shape[0] and shape[1:] not in ((), (28, 28)):
-        raise DataError(f"{file}: pictures of {shape[1]}x{shape[2]}; expected 28x28.")
+        raise DataError(f"{file}: images of {shape[1]}x{shape[2]}; expected 28x28.")
     _check_length(file, len(data) - header, shape)
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape), hashlib.sha256(data).hexdigest()
 

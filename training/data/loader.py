@@ -1,12 +1,12 @@
-"""Any data folder or file to digits: Kaggle's CSV, MNIST's IDX files or mnist.npz, told apart by their names.
+"""Reads any data folder or file: Kaggle's CSV, MNIST's IDX files or mnist.npz, told apart by their names.
 
-Fetching is download.py's work; `python -m training data` runs it.
+Nothing is fetched here: `python -m training data` does that (download.py).
 """
 
 from pathlib import Path
 
-from training import idx, npz
-from training.digits import Digits
+from training.data import idx, npz
+from training.data.digits import Digits
 from training.errors import DataError
 
 EXPECTED = "a folder with train.csv (Kaggle) or train-images-idx3-ubyte[.gz] (MNIST), an mnist.npz, or a .csv file"
@@ -15,8 +15,8 @@ EXPECTED = "a folder with train.csv (Kaggle) or train-images-idx3-ubyte[.gz] (MN
 def load(path: Path, part: str = "train") -> Digits:
     """The digits of `part`: "train" (labelled) or "test" (MNIST's 10,000 labelled, Kaggle's 28,000 unlabelled).
 
-    A single .csv file is taken as it is, whatever the part; one of MNIST's four files stands for the folder it is in.
-    Raises DataError with file, row and what was expected.
+    A single .csv file is read as it is, whatever the part. One of MNIST's four files stands for the folder it is in.
+    Raises DataError naming the file, the row and what was expected.
     """
     if not path.exists():
         raise DataError(f"{path} does not exist. Give {EXPECTED}; or run `python -m training data` to fetch MNIST.")
@@ -32,12 +32,12 @@ def load(path: Path, part: str = "train") -> Digits:
 
 
 def parts(path: Path) -> list[str]:
-    """Which of "train" and "test" the data set has; ["train"] for neither, so that `load` says what is wrong."""
+    """Which of "train" and "test" the data set has; ["train"] if neither, so that `load` reports the problem."""
     return [part for part in ("train", "test") if _has(path, part)] or ["train"]
 
 
 def has_labelled_test(path: Path) -> bool:
-    """Are there labelled digits set aside, to judge a model but never to train it? MNIST has them, Kaggle's not."""
+    """Whether the data set keeps labelled digits apart for testing. MNIST does; Kaggle's test.csv has no labels."""
     kaggle = path.suffix.lower() == ".csv" or any((path / f"{part}.csv").exists() for part in ("train", "test"))
     return not kaggle and "test" in parts(path)
 
@@ -63,6 +63,6 @@ def _load_folder(folder: Path, part: str) -> Digits:
 
 
 def _csv(file: Path, must_be_labelled: bool = False) -> Digits:
-    from training import kaggle  # pandas takes half a second to load, and only CSV needs it
+    from training.data import kaggle  # pandas takes half a second to import, and only CSV needs it
 
     return kaggle.read(file, must_be_labelled)

@@ -6,56 +6,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
+from tests.training.command_line import ROOT, Typed, process
 from tests.training.files import write_idx
-from training import __main__ as command_line
 from training.architectures import ARCHITECTURES
-from training.digits import Digits
+from training.data.digits import Digits
 from training.runs import Run
 
-ROOT = Path(__file__).parents[2]
 COMMANDS = ["data", "train", "evaluate", "export", "submit", "retrain", "list", "promote", "rollback"]
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended; `code` is what the shell would see."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """`python -m training <words>` in an empty folder, within this process: TensorFlow need not be loaded each time."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def run(*words: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["training", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            command_line.main()
-        code = ended.value.code
-        if isinstance(code, str):  # Python prints it on standard error and exits with 1
-            print(code, file=sys.stderr)
-            code = 1
-        return Done(code or 0, *capfd.readouterr())
-
-    return run
-
-
-def process(*words: object, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The same as a process of its own."""
-    command = [sys.executable, "-m", "training", *map(str, words)]
-    variables = os.environ | {"PYTHONPATH": str(ROOT)} | environment
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=variables)
 
 
 def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
@@ -73,14 +35,14 @@ def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(command: str, typed: Callable[..., Done]) -> None:
+def test_every_command_has_help(command: str, typed: Typed) -> None:
     done = typed(command, "--help")
     assert done.code == 0
     assert "Usage:" in done.out
 
 
 @pytest.mark.parametrize("command", ["train", "retrain"])
-def test_help_says_what_the_architectures_are(command: str, typed: Callable[..., Done]) -> None:
+def test_help_says_what_the_architectures_are(command: str, typed: Typed) -> None:
     shown = " ".join(typed(command, "--help").out.replace("│", " ").split())
     for name, architecture in ARCHITECTURES.items():
         assert f"{name}: {architecture.description}" in shown
@@ -106,9 +68,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("words", "code", "sentence"), REFUSED, ids=[" ".join(words) for words, _, _ in REFUSED])
-def test_refused_with_a_sentence(
-    words: list[str], code: int, sentence: str, typed: Callable[..., Done], tmp_path: Path
-) -> None:
+def test_refused_with_a_sentence(words: list[str], code: int, sentence: str, typed: Typed, tmp_path: Path) -> None:
     done = typed(*words)
     assert done.code == code
     assert sentence in " ".join(done.err.replace("│", " ").split())
@@ -116,7 +76,7 @@ def test_refused_with_a_sentence(
     assert not (tmp_path / "runs").exists()
 
 
-def test_data_counts_and_checks(typed: Callable[..., Done], tmp_path: Path, handwriting: Digits) -> None:
+def test_data_counts_and_checks(typed: Typed, tmp_path: Path, handwriting: Digits) -> None:
     folder = write_idx(tmp_path / "mine", handwriting.pixels, handwriting.labels, test=297)
     done = typed("data", "--data", folder)
     assert done.code == 0
@@ -142,7 +102,7 @@ main()
     [("typer", ["--help"]), ("rich", ["list"]), ("tensorflow", ["train"]), ("pandas", ["submit", "--data", "kaggle"])],
 )
 def test_what_is_not_installed_is_one_sentence(
-    package: str, words: list[str], tmp_path: Path, published: Repository, kaggle: Path
+    package: str, words: list[str], tmp_path: Path, published: RepositoryWriter, kaggle: Path
 ) -> None:
     """`make serve` installs the service alone, and someone may try to train all the same."""
     (tmp_path / "models").symlink_to(published.root)
@@ -156,7 +116,7 @@ def test_what_is_not_installed_is_one_sentence(
     )
 
 
-def test_the_hashes_of_the_data_can_be_copied(typed: Callable[..., Done], tmp_path: Path, kaggle: Path) -> None:
+def test_the_hashes_of_the_data_can_be_copied(typed: Typed, tmp_path: Path, kaggle: Path) -> None:
     lines = typed("data", "--data", kaggle).out.splitlines()
     for name in ("train.csv", "test.csv"):
         assert f"{hashlib.sha256((kaggle / name).read_bytes()).hexdigest()}  {name}" in lines
@@ -168,7 +128,7 @@ BRACKETS = ["a[/b]", "[red]digits", "$a_$"]  # and the last would be a formula i
 
 @pytest.mark.parametrize("name", BRACKETS)
 def test_folders_may_be_named_like_markup(
-    name: str, typed: Callable[..., Done], tmp_path: Path, kaggle: Path, published: Repository
+    name: str, typed: Typed, tmp_path: Path, kaggle: Path, published: RepositoryWriter
 ) -> None:
     """Square brackets are rich's way of writing colours; in a path they are part of the path."""
     folder = shutil.copytree(kaggle, tmp_path / name)
@@ -186,12 +146,12 @@ def test_folders_may_be_named_like_markup(
     assert f"forced: {name}" in done.out
 
 
-def test_the_whole_way(typed: Callable[..., Done], tmp_path: Path, kaggle: Path) -> None:
+def test_the_whole_way(typed: Typed, tmp_path: Path, kaggle: Path) -> None:
     """train, export, promote, evaluate, submit, list: each reads what the one before wrote."""
     options = "--architecture ten-way --epochs 1 --batch-size 32"
     done = process("train", "--data", kaggle, *options.split(), folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "", "TensorFlow's start-up lines belong to nobody"
+    assert done.stderr == "", "TensorFlow's start-up messages are hidden"
     run = Run(next((tmp_path / "runs").iterdir()))
     assert run.config.command == f"python -m training train --data kaggle {options}"
     assert "parity with Keras: largest difference" in typed("export", "--run", run.folder).out
@@ -211,7 +171,7 @@ def test_the_whole_way(typed: Callable[..., Done], tmp_path: Path, kaggle: Path)
 
 
 def test_a_run_is_resumed_and_exported_from_another_folder(
-    typed: Callable[..., Done], tmp_path: Path, kaggle: Path, monkeypatch: pytest.MonkeyPatch
+    typed: Typed, tmp_path: Path, kaggle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """--data as one types it, relative to a folder one has left since; then the data move too."""
     shutil.copytree(kaggle, tmp_path / "here")
@@ -225,33 +185,26 @@ def test_a_run_is_resumed_and_exported_from_another_folder(
     (run.folder / "result.json").unlink()
     (tmp_path / "here").rename(tmp_path / "there")
     done = typed("train", "--resume", run.folder)
-    assert (done.code, "Say where the same files are with --data." in done.err) == (1, True)
+    assert (done.code, "Give the place of the same files with --data." in done.err) == (1, True)
     assert typed("train", "--resume", run.folder, "--data", "../there").code == 0
     assert run.finished
 
 
-def test_promote_and_rollback(typed: Callable[..., Done], repository: Repository) -> None:
-    assert "digits now serves version 2." in typed("promote", 2, "--models", repository.root).out
-    assert repository.current("digits") == 2
-    assert "digits now serves version 1 again." in typed("rollback", "--models", repository.root).out
-    assert repository.current("digits") == 1
-
-
-def test_retrain_exits_with_0_promoted_or_not(typed: Callable[..., Done], repository: Repository, kaggle: Path) -> None:
+def test_retrain_exits_with_0_promoted_or_not(typed: Typed, repository: RepositoryWriter, kaggle: Path) -> None:
     words = ["retrain", "--data", kaggle, "--epochs", 1, "--models", repository.root]
     done = typed(*words, "--tolerance", 0.2, "--chance", 0.25)
     assert (done.code, repository.current("digits")) == (0, 1)
     assert "NOT PROMOTED" in done.out
-    assert "0.2 points are tolerated, and 0.25, the most that are put down to chance" in done.out
+    assert "0.2 points are tolerated, and 0.25, the most that is attributed to chance" in done.out
     done = typed(*words, "--force", "a drill")
     assert (done.code, repository.current("digits")) == (0, 4)
     assert "version 4: forced: a drill" in done.out
 
 
 def test_a_retraining_is_resumed_with_its_options(
-    typed: Callable[..., Done], tmp_path: Path, repository: Repository, kaggle: Path, monkeypatch: pytest.MonkeyPatch
+    typed: Typed, tmp_path: Path, repository: RepositoryWriter, kaggle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped by hand in its first epoch; what to type is said, and forced and published where it was told at first."""
+    """Stopped with Ctrl-C in its first epoch: the message names the command, which keeps the first options."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -263,7 +216,7 @@ def test_a_retraining_is_resumed_with_its_options(
         context.setattr(training, "_after_epoch", stop)
         done = typed(*words)
     run = next((tmp_path / "runs").iterdir())
-    assert (done.code, f"Stopped. To go on: python -m training retrain --resume runs/{run.name}" in done.err) == (
+    assert (done.code, f"Stopped. To continue: python -m training retrain --resume runs/{run.name}" in done.err) == (
         1,
         True,
     )
@@ -283,3 +236,54 @@ def test_without_data_and_without_a_network_there_is_one_sentence(tmp_path: Path
     assert done.stderr.count("\n") == 1
     assert "give your own copy with --data" in done.stderr
     assert not (tmp_path / "data" / "mnist").exists()
+
+
+NEW_OPTION = """
+    label_smoothing: Annotated[float, typer.Option(min=0, max=0.5, help="Share that goes to the other digits.")] = 0.1
+"""
+NEW_ARCHITECTURE = """
+
+@architecture("linear", head=ONE_HOT)
+def linear() -> "keras.Model":
+    \"\"\"No hidden layer: 7,850 parameters.\"\"\"
+    from keras import Input, Sequential, layers
+
+    rows = [Input((28, 28, 1)), layers.Flatten(), layers.Dense(10, activation="softmax")]
+    return Sequential(rows, name="linear")
+"""
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Path:
+    """A copy of the trainer with one option and one architecture more: one edit in one file for each."""
+    package = shutil.copytree(ROOT / "training", tmp_path / "copy" / "training")
+    config, architectures = package / "config.py", package / "architectures.py"
+    place = "    command: str"
+    config.write_text(config.read_text().replace(place, NEW_OPTION.lstrip("\n") + place))
+    architectures.write_text(architectures.read_text() + NEW_ARCHITECTURE)
+    return package.parent
+
+
+@pytest.mark.parametrize("command", ["train", "retrain"])
+def test_a_new_option_and_a_new_architecture_are_in_the_help(command: str, changed: Path) -> None:
+    path = f"{changed}{os.pathsep}{ROOT}"
+    done = process(command, "--help", folder=changed, PYTHONPATH=path, COLUMNS="120")
+    shown = " ".join(done.stdout.replace("│", " ").split())
+    assert "--label-smoothing <float range> [0<=x<=0.5] Share that goes to the other digits. [default: 0.1]" in shown
+    assert "linear: No hidden layer: 7,850 parameters." in shown
+
+
+def test_a_new_option_and_a_new_architecture_go_from_train_to_the_card(changed: Path, kaggle: Path) -> None:
+    options = ["--architecture", "linear", "--epochs", "1", "--label-smoothing", "0.25"]
+    path = f"{changed}{os.pathsep}{ROOT}"
+    done = process("train", "--data", kaggle, *options, folder=changed, PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    run = next((changed / "runs").iterdir())
+    saved = json.loads((run / "config.json").read_text())
+    assert (saved["architecture"], saved["label_smoothing"]) == ("linear", 0.25)
+    done = process("export", "--run", run, folder=changed, PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    card = RepositoryWriter(changed / "models").card("digits", 1)
+    assert (card["parameters"], card["training"]["config"]["label_smoothing"]) == (7850, 0.25)
+    done = process("train", "--label-smoothing", "0.75", folder=changed, PYTHONPATH=path)
+    assert done.returncode == 2

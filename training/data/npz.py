@@ -1,22 +1,25 @@
-"""Keras's mnist.npz (x_train, y_train, x_test, y_test) to digits."""
+"""Reads Keras's mnist.npz, which holds the arrays x_train, y_train, x_test and y_test."""
 
 import hashlib
 import zipfile
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.digits import Digits, check_labels
+from training.data.digits import LabelledDigits, check_labels
 from training.errors import DataError
 
 ARRAYS = "x_train, y_train, x_test and y_test"
 
 
 def has(file: Path, part: str) -> bool:
-    """Is there such a file, and such a part in it? "train" always, so that `read` says what is wrong."""
+    """Whether the file exists and has this part; always True for "train" of a file that exists, so that `read` reports
+    what is wrong with it.
+    """
     if not file.is_file() or part == "train":
         return file.is_file()
     try:
@@ -26,27 +29,29 @@ def has(file: Path, part: str) -> bool:
         return False
 
 
-def read(file: Path, part: str) -> Digits:
+def read(file: Path, part: str) -> LabelledDigits:
     """The digits of `part` ("train" or "test"). Raises DataError naming file, array and row."""
     data = file.read_bytes()
-    pixels, labels = _array(data, f"x_{part}", file), _array(data, f"y_{part}", file)
-    pixels = _check_pixels(pixels, f"x_{part}", file)
+    images, labels = _array(data, f"x_{part}", file), _array(data, f"y_{part}", file)
+    pixels = _check_pixels(images, f"x_{part}", file)
     if labels.shape != (len(pixels),):
         raise DataError(
-            f"{file}: y_{part} has the shape {labels.shape}; expected ({len(pixels)},), one label for each picture."
+            f"{file}: y_{part} has the shape {labels.shape}; expected ({len(pixels)},), one label for each image."
         )
-    return Digits(pixels, check_labels(labels, file, f"y_{part}"), {file.name: hashlib.sha256(data).hexdigest()})
+    files = {file.name: hashlib.sha256(data).hexdigest()}
+    return LabelledDigits(pixels, check_labels(labels, file, f"y_{part}"), files)
 
 
-def _array(data: bytes, name: str, file: Path) -> NDArray[np.generic]:
-    """One array. An .npz file is a zip of .npy files, each one array."""
+def _array(data: bytes, name: str, file: Path) -> NDArray[Any]:
+    """One array of the file: an .npz file is a zip archive with one .npy file per array."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             if f"{name}.npy" not in archive.namelist():
                 found = ", ".join(each.removesuffix(".npy") for each in archive.namelist()[:5]) or "nothing"
                 raise DataError(f"{file}: has no array {name} (found: {found}); expected {ARRAYS}.")
-            return np.lib.format.read_array(BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
-    except ValueError as error:  # what it says next is advice to allow pickles, which may run any program
+            array: NDArray[Any] = np.lib.format.read_array(BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
+            return array
+    except ValueError as error:  # numpy's advice is to allow pickles, and a pickle can run any program
         problem = "holds Python objects" if "allow_pickle" in str(error) else "is truncated or damaged"
         raise DataError(f"{file}: {name} {problem}; expected whole numbers.") from error
     except (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
@@ -55,7 +60,7 @@ def _array(data: bytes, name: str, file: Path) -> NDArray[np.generic]:
         ) from error
 
 
-def _check_pixels(pixels: NDArray[np.generic], name: str, file: Path) -> NDArray[np.uint8]:
+def _check_pixels(pixels: NDArray[Any], name: str, file: Path) -> NDArray[np.uint8]:
     if pixels.ndim != 3 or pixels.shape[1:] != (28, 28) or len(pixels) == 0:
         raise DataError(f"{file}: {name} has the shape {pixels.shape}; expected (n, 28, 28).")
     if pixels.dtype.kind not in "iu":

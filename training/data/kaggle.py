@@ -1,6 +1,7 @@
-"""Kaggle's CSV files (label, pixel0 … pixel783) to digits and back to a submission.
+"""Reads Kaggle's CSV files, train.csv and test.csv: one digit per row, in the columns label, pixel0 … pixel783.
 
-A cell that is not a whole number 0 to 255 is refused with its file, row and column; rows count digits, from 1.
+A cell that is not a whole number 0 to 255 is refused with its file, row and column. Rows count digits, from 1; the
+header is row 0.
 """
 
 import csv
@@ -15,11 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from training.digits import Digits
+from training.data.digits import Digits
 from training.errors import DataError
 
 PIXELS = [f"pixel{i}" for i in range(784)]
-NO_NUMBER = -1  # stands for a cell that is no whole number until _check_range refuses it
+NOT_A_NUMBER = -1  # marks a cell that is not a whole number, until _check_range refuses it
 
 
 def read(file: Path, must_be_labelled: bool = False) -> Digits:
@@ -32,18 +33,19 @@ def read(file: Path, must_be_labelled: bool = False) -> Digits:
     numbers = np.stack([_whole_numbers(table[name]) for name in columns], axis=1)
     _check_range(numbers, columns, file)
     labels = numbers[:, 0].astype(np.uint8) if "label" in columns else None
+    # Row-major: pixel0 to pixel27 are the top row, so pixel i is in row i // 28 and column i % 28.
     pixels = numbers[:, -len(PIXELS) :].astype(np.uint8).reshape(-1, 28, 28)
     return Digits(pixels, labels, {file.name: hashlib.sha256(file.read_bytes()).hexdigest()})
 
 
 def _table(file: Path, must_be_labelled: bool) -> pd.DataFrame:
-    """The file as pandas reads it, empty lines at the end left out."""
+    """The file as pandas reads it, without the empty lines at its end."""
     if file.stat().st_size == 0:
         raise DataError(f"{file} is empty; expected a CSV file with the columns label, pixel0 … pixel783.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            # index_col=False: otherwise 786 cells under 785 names would silently make the label an index.
+            # index_col=False: with 786 cells in a row of 785 columns, pandas would silently make the label an index.
             table = pd.read_csv(file, index_col=False, skip_blank_lines=False, low_memory=False)
     except (
         pd.errors.ParserError,
@@ -62,7 +64,7 @@ def _table(file: Path, must_be_labelled: bool) -> pd.DataFrame:
 
 
 def _check_columns(columns: list[str], file: Path, must_be_labelled: bool) -> None:
-    """Exactly Kaggle's columns, or a sentence that names the first difference."""
+    """Raise DataError naming the first difference from Kaggle's columns, if there is one."""
     expected = (["label"] if must_be_labelled or "label" in columns else []) + PIXELS
     if columns == expected:
         return
@@ -83,7 +85,10 @@ def _check_columns(columns: list[str], file: Path, must_be_labelled: bool) -> No
 
 
 def _refuse_long_row(file: Path, must_be_labelled: bool) -> None:
-    """Say which row has more cells than the header has names, if one does: pandas counts lines and speaks of fields."""
+    """Raise DataError naming the first row with more cells than the header, if there is one.
+
+    pandas refuses such a file too, but its message counts lines of the file, not digits.
+    """
     rows = _rows(file)
     header = next(rows, [])
     for number, cells in enumerate(rows, start=1):
@@ -93,24 +98,25 @@ def _refuse_long_row(file: Path, must_be_labelled: bool) -> None:
 
 
 def _rows(file: Path) -> Iterator[list[str]]:
-    """The cells as they are written, row by row, the header first; ends where the file is no CSV."""
+    """The cells as text, row by row, the header first; stops where the file is not valid CSV."""
     with file.open(newline="", encoding="utf-8-sig", errors="replace") as stream, suppress(csv.Error):
         yield from csv.reader(stream)
 
 
 def _whole_numbers(column: pd.Series) -> NDArray[np.int64]:
-    """A column as int64 (n,), with NO_NUMBER for what is not a whole number."""
+    """A column as int64 (n,), with NOT_A_NUMBER where a cell is not a whole number."""
     if column.dtype.kind in "iu":
-        return column.to_numpy(np.int64)  # a uint64 beyond int64 comes out negative, so it is refused as well
+        numbers: NDArray[np.int64] = column.to_numpy(np.int64)
+        return numbers  # a uint64 beyond int64 becomes negative, so it is refused as well
     if column.dtype.kind == "b":
-        return np.full(len(column), NO_NUMBER)
+        return np.full(len(column), NOT_A_NUMBER)
     values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     whole = (np.abs(values) < 2**53) & (values == np.floor(values))
-    return np.where(whole, values, NO_NUMBER).astype(np.int64)
+    return np.where(whole, values, NOT_A_NUMBER).astype(np.int64)
 
 
 def _check_range(numbers: NDArray[np.int64], columns: list[str], file: Path) -> None:
-    """Refuse the first cell that is no digit or no pixel, in the words of the file."""
+    """Raise DataError naming the first cell that is not a digit 0 to 9 or a pixel 0 to 255, as the file spells it."""
     wrong = (numbers < 0) | (numbers > np.where(np.array(columns) == "label", 9, 255))
     if not wrong.any():
         return

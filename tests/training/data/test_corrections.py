@@ -7,32 +7,30 @@ import pytest
 
 from service.errors import FeedbackUnavailable
 from service.feedback.store import Correction, FeedbackStore
-from training.corrections import with_corrections
-from training.digits import Digits
+from training.data import corrections
+from training.data.digits import LabelledDigits
 
 
-def some_digits(start: int, count: int) -> Digits:
+def some_digits(start: int, count: int) -> LabelledDigits:
     pixels = np.zeros((count, 28, 28), np.uint8)
     pixels[:, 0, 0] = np.arange(start, start + count)
-    return Digits(pixels, (np.arange(count) % 10).astype(np.uint8))
+    return LabelledDigits(pixels, (np.arange(count) % 10).astype(np.uint8))
 
 
 def test_corrections_are_learned_from_with_their_weight(tmp_path: Path) -> None:
-    learn, held_out = some_digits(0, 20), some_digits(100, 10)
+    held_out = some_digits(100, 10)
     store = FeedbackStore(tmp_path / "f.sqlite")
     for picture in (some_digits(200, 3).pixels[2], some_digits(200, 3).pixels[1]):
         store.add(Correction(picture, 7))
     store.add(Correction(held_out.pixels[4], 3))
     store.close()
-    together, counts = with_corrections(learn, held_out, tmp_path / "f.sqlite", weight=4)
-    assert counts == {"digits": 2, "weight": 4, "left_out_as_held_out": 1}
-    assert len(together) == 28
-    assert together.labels is not None
-    assert together.labels[20:].tolist() == [7] * 8
-    assert sorted(together.pixels[20:, 0, 0].tolist()) == [201] * 4 + [202] * 4
-    assert (together.pixels[:20] == learn.pixels).all()
+    found = corrections.read(tmp_path / "f.sqlite", held_out, weight=4)
+    assert found.counts == {"digits": 2, "weight": 4, "left_out_as_held_out": 1}
+    assert len(found.digits) == 8
+    assert found.digits.labels.tolist() == [7] * 8
+    assert sorted(found.digits.pixels[:, 0, 0].tolist()) == [201] * 4 + [202] * 4
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(FeedbackUnavailable, match=r"nothing\.sqlite"):
-        with_corrections(some_digits(0, 20), some_digits(100, 10), tmp_path / "nothing.sqlite", 1)
+        corrections.read(tmp_path / "nothing.sqlite", some_digits(100, 10), 1)

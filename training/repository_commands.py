@@ -1,4 +1,4 @@
-"""Commands over the model repository: what is published, which version is served, and changing that.
+"""Commands on the model repository: list the versions, choose the served one, try one first, remove old ones.
 
 python -m training list        python -m training promote 2        python -m training rollback
 python -m training promote 3 --canary 5                             python -m training prune --keep 5
@@ -15,7 +15,7 @@ from training import options
 
 
 def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_name: str) -> None:
-    """Enter list, promote and rollback into the command line."""
+    """Add list, promote, stop-trial, prune and rollback to the command line."""
 
     @app.command("list")
     def list_versions(models: options.Models = models_folder, name: options.Name = model_name) -> None:
@@ -112,7 +112,7 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
 
 
 def table(name: str, marks: dict[int, str], cards: list[dict[str, Any]]) -> Table:
-    """One row per version, from its card; held-out and test are the shares of digits read rightly."""
+    """One row per version, from its card. "held-out" and "test" are accuracies."""
     shown = Table(title=name, title_justify="left")
     for heading in ("version", "architecture", "weights", "held-out", "test", "created", ""):
         shown.add_column(heading)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.training.files import PIXELS, csv_table
-from training import data
-from training.digits import Digits
+from training.data import loader
+from training.data.digits import Digits
 from training.errors import DataError
 
 Spoil = Callable[[list[str]], list[str]]
@@ -113,7 +113,7 @@ def test_refused(name: str, lines: list[str], tmp_path: Path) -> None:
     file = tmp_path / "train.csv"
     file.write_text("\n".join(spoil(lines)) + "\n")
     with pytest.raises(DataError) as refused:
-        data.load(tmp_path)
+        loader.load(tmp_path)
     assert sentence in str(refused.value)
     assert str(refused.value).startswith(str(file))
     assert "xpected" in str(refused.value)
@@ -126,12 +126,12 @@ def test_refused(name: str, lines: list[str], tmp_path: Path) -> None:
 def test_refused_whole(content: bytes, sentence: str, tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_bytes(content)
     with pytest.raises(DataError, match=sentence):
-        data.load(tmp_path)
+        loader.load(tmp_path)
 
 
 def test_read_exactly(lines: list[str], handwriting: Digits, tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("\n".join(lines))
-    read = data.load(tmp_path)
+    read = loader.load(tmp_path)
     np.testing.assert_array_equal(read.pixels, handwriting.pixels[:12])
     np.testing.assert_array_equal(read.labels, handwriting.labels[:12])
     assert (read.pixels.dtype, read.pixels.shape, read.labels.dtype) == (np.uint8, (12, 28, 28), np.uint8)
@@ -143,22 +143,22 @@ def test_whole_numbers_written_as_floats_windows_lines_and_empty_last_lines_are_
 ) -> None:
     lines = cell(3, 5, "255.0")(lines)
     (tmp_path / "mine.csv").write_bytes(("\r\n".join(lines) + "\r\n\r\n\r\n").encode())
-    read = data.load(tmp_path / "mine.csv")
+    read = loader.load(tmp_path / "mine.csv")
     assert len(read) == 12
     assert read.pixels[2].ravel()[4] == 255
 
 
 def test_a_lone_file_needs_no_labels(lines: list[str], tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("\n".join(without_column("label")(lines)))
-    assert data.load(tmp_path / "mine.csv").labels is None
+    assert loader.load(tmp_path / "mine.csv").labels is None
 
 
 def test_kaggles_test_file_has_no_labels(kaggle: Path, handwriting: Digits) -> None:
-    read = data.load(kaggle, "test")
+    read = loader.load(kaggle, "test")
     assert read.labels is None
     np.testing.assert_array_equal(read.pixels, handwriting.pixels[-297:])
-    assert data.parts(kaggle) == ["train", "test"]
-    assert not data.has_labelled_test(kaggle)
+    assert loader.parts(kaggle) == ["train", "test"]
+    assert not loader.has_labelled_test(kaggle)
 
 
 def test_the_columns_are_kaggles(lines: list[str]) -> None:

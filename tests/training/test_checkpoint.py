@@ -129,7 +129,7 @@ def test_other_data_are_refused(unfinished: Run, tmp_path: Path, kaggle: Path) -
 def test_moved_data_are_found(unfinished: Run, whole: Run, kaggle: Path, tmp_path: Path) -> None:
     gone = TrainConfig(**(vars(unfinished.config) | {"data": str(tmp_path / "gone")}))
     gone.save(unfinished.folder / "config.json")
-    with pytest.raises(DataError, match=r"gone, which .* learned from, is not there now. Say where .* with --data"):
+    with pytest.raises(DataError, match=r"gone, which .* was trained on, does not exist any more. Give .* with --data"):
         resume(unfinished, QUIET)
     resume(unfinished, QUIET, shutil.copytree(kaggle, tmp_path / "moved"))
     assert_same(unfinished, whole)
