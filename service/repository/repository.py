@@ -15,16 +15,20 @@ Only writer.py changes these files.
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from service.errors import ModelBroken, NoSuchModel
-from service.repository.files import listing
+from service.errors import ModelBroken, NoSuchModel, Unavailable
+from service.repository.files import is_folder
 from service.repository.rollout_plan import RolloutPlan
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+NAME_RULE = "a name is letters, digits, - and _, 64 at most"
+RETRY_AFTER_S = 5
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 MODEL_FILE = "model.onnx"
 CARD_FILE = "card.json"
@@ -43,16 +47,62 @@ class Repository:
         self.root = Path(root)
 
     def names(self) -> list[str]:
-        """Names of all models that have at least one complete version, sorted."""
-        return sorted(name for name in listing(self.root) if NAME.fullmatch(name) and self.versions(name))
+        """Names of all models that have at least one complete version, sorted.
+
+        Raises:
+            Unavailable: the folder of models cannot be read.
+        """
+        return sorted(name for name in self._entries() if NAME.fullmatch(name) and self.versions(name))
 
     def versions(self, name: str) -> list[int]:
-        """Complete versions of `name` (model and card are there), ascending; empty for an unknown name."""
-        if not NAME.fullmatch(name):
+        """Complete versions of `name` (model and card are there), ascending; empty for an unknown name.
+
+        A version that cannot be read is left out; `troubles` names it.
+        """
+        return self._versions_and_troubles(name)[0]
+
+    def troubles(self) -> dict[str, str]:
+        """What in the folder of models cannot be read or is ignored: a sentence per entry.
+
+        Raises:
+            Unavailable: the folder of models itself cannot be read.
+        """
+        found = {}
+        for name in self._entries():
+            if NAME.fullmatch(name):
+                if troubles := self._versions_and_troubles(name)[1]:
+                    found[name] = " ".join(troubles)
+            elif not name.startswith((".", "@")) and is_folder(self.root / name):
+                found[name] = f"The folder {name[:64]!r} is ignored: {NAME_RULE}. Rename it."
+        return found
+
+    def _entries(self) -> list[str]:
+        try:
+            return os.listdir(self.root)
+        except FileNotFoundError:
             return []
-        folder = self.root / name
-        found = (int(entry) for entry in listing(folder) if VERSION.fullmatch(entry))
-        return sorted(v for v in found if all((folder / str(v) / f).is_file() for f in (MODEL_FILE, CARD_FILE)))
+        except OSError as error:
+            raise Unavailable(f"The models folder cannot be read ({error.strerror}).", RETRY_AFTER_S) from None
+
+    def _versions_and_troubles(self, name: str) -> tuple[list[int], list[str]]:
+        if not NAME.fullmatch(name):
+            return [], []
+        folder, versions, troubles = self.root / name, [], []
+        try:
+            entries = os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return [], []
+        except OSError as error:
+            return [], [f"The folder of {name} cannot be read ({error.strerror})."]
+        for version in sorted(int(entry) for entry in entries if VERSION.fullmatch(entry)):
+            try:
+                if all(stat.S_ISREG(os.stat(folder / str(version) / file).st_mode) for file in (MODEL_FILE, CARD_FILE)):
+                    versions.append(version)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # not complete: it is being copied, or was removed
+            except OSError as error:
+                troubles.append(f"Version {version} of {name} cannot be read ({error.strerror}).")
+        return versions, troubles
 
     def current(self, name: str) -> int:
         """The version to serve.
@@ -134,6 +184,23 @@ class Repository:
         except (OSError, ValueError, TypeError):
             return None
 
+    def rollout_is_over(self, name: str) -> bool:
+        """Whether there surely is no rollout: the model's folder can be read, and holds no plan that can be read."""
+        try:
+            os.stat(self.root / name / "current")
+            return self.rollout(name) is None and not self._is_unreadable(name)
+        except OSError:
+            return False
+
+    def _is_unreadable(self, name: str) -> bool:
+        try:
+            (self.root / name / "trial.json").read_bytes()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
     def last_rollout(self, name: str) -> dict[str, Any] | None:
         """Result of the last rollout: version, verdict, time; None if there is none or its file cannot be read."""
         try:
@@ -144,7 +211,7 @@ class Repository:
     def _folder(self, name: str, version: int) -> Path:
         self._check_name(name)
         folder = self.root / name / str(version)
-        if version < 1 or not folder.is_dir():
+        if version < 1 or not is_folder(folder):
             known = ", ".join(map(str, self.versions(name))) or "none"
             raise NoSuchModel(f"There is no version {version} of {name}; published versions: {known}.")
         return folder
@@ -152,7 +219,7 @@ class Repository:
     def _check_name(self, name: str) -> None:
         """Before `name` becomes part of a path. Raises NoSuchModel."""
         if not NAME.fullmatch(name):
-            raise NoSuchModel("There is no model of that name; a name is letters, digits, - and _, 64 at most.")
+            raise NoSuchModel(f"There is no model of that name; {NAME_RULE}.")
 
     def _nothing_served(self, name: str) -> str:
         if versions := self.versions(name):
