@@ -1,4 +1,4 @@
-"""What each call of GRPCInferenceService answers: the same as its counterpart over HTTP, from the same functions."""
+"""Implements GRPCInferenceService with the same functions as the HTTP routes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Metadata = dict[str, str]
 
 
 class Servicer:
-    """An async method for each rpc, named as it is: (message, the caller's metadata, request id) -> message."""
+    """One async method per rpc, with the rpc's name: (message, caller's metadata, request id) -> message."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -57,12 +57,12 @@ class Servicer:
         context, name, version = self._context, request.model_name, request.model_version
         outputs = outputs_of(resolve_version(context.engine, name, version))
         inference = context.inference(request_id)
-        asked = await converters.read(request, outputs, self._limits)
-        pixels = await pixels_of(asked, context)
-        values = await inference.predict(name, version, pixels, lecture_of(asked))
+        request = await converters.read(request, outputs, self._limits)
+        pixels = await pixels_of(request, context)
+        values = await inference.predict(name, version, pixels, lecture_of(request))
         served = inference.version
         labels = served.model.classes()
-        answer = await converters.write(served.name, served.version, asked, split_outputs(values, asked), labels)
+        answer = await converters.write(served.name, served.version, request, split_outputs(values, request), labels)
         inference.finish()
         return answer
 
@@ -86,7 +86,7 @@ class Servicer:
 
 
 def _succeeds(check: Callable[[], object]) -> bool:
-    """What HTTP says with a status, this protocol says with `ready`."""
+    """Whether `check` returns without a DigitsError."""
     try:
         check()
     except DigitsError:
@@ -100,4 +100,4 @@ def _as(kind: Any, found: dict[str, Any]) -> Message:
 
 def _only_repository(request: Message) -> None:
     if request.repository_name:
-        raise BadRequest("There is one repository here, and it has no name; leave repository_name out.")
+        raise BadRequest("The only repository has no name; leave repository_name out.")

@@ -395,7 +395,7 @@ def test_a_model_that_fails_is_told_to_each_and_logged_once_a_request(
     in_loop(steps)
     assert [json.loads(body)["predictions"][0]["digit"] for _, _, body, _ in others.given] == [0, 1, 2, 3, 4]
     ((status, headers, body, _),) = replies.given
-    check_problem(status, headers, body, 500, says="went wrong here")
+    check_problem(status, headers, body, 500, says="failed to process")
     assert headers["x-request-id"] == "mine"
     assert [record.getMessage() for record in caplog.records] == ["request mine failed"]
     assert (alone.state.context.drain.inside, alone.state.context.engine.admission.rows) == (0, 0)

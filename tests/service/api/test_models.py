@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.app import create_app
+from service.problems import INTERNAL_ERROR
 from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
 from service.settings import Settings
@@ -227,7 +228,7 @@ def test_a_spoiled_card_spoils_nothing_else(root: Path, content: bytes) -> None:
     answer = get(app, "/models/digits/versions/2")
     assert answer.status in (200, 404, 409, 500)
     assert answer.status == 200 or answer.headers["content-type"] == "application/problem+json"
-    assert b"Something went wrong here" not in answer.body
+    assert INTERNAL_ERROR.encode() not in answer.body
     assert ok(get(app, "/models/digits"))["version"] == 1
 
 

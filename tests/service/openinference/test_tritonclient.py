@@ -225,7 +225,7 @@ def test_pictures(client: triton.InferenceServerClient, shape: tuple[int, ...]) 
 def test_a_refusal_says_why(client: triton.InferenceServerClient) -> None:
     floats = np.zeros((1, 28, 28, 1), np.float32)
     one = triton.InferInput("pixels", [1, 28, 28, 1], "FP32").set_data_from_numpy(floats)
-    with pytest.raises(InferenceServerException, match="is FP32, and must be UINT8") as caught:
+    with pytest.raises(InferenceServerException, match="is FP32; it must be UINT8") as caught:
         client.infer("digits", [one])
     assert caught.value.status() == "400"
 

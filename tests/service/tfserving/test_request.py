@@ -52,7 +52,7 @@ def digits(asked: InferenceRequest, limit: int = 1000) -> Any:
 @pytest.mark.parametrize("name", [*PLACEHOLDER, *WHOLE])
 def test_every_form_gives_the_same_digits(name: str, writing: dict[str, Any]) -> None:
     asked = predict_request(json.dumps((PLACEHOLDER | WHOLE)[name], **writing).encode())
-    assert (asked.cut is not None) == (name in PLACEHOLDER)
+    assert (asked.chunked is not None) == (name in PLACEHOLDER)
     assert np.array_equal(digits(asked), PIXELS)
 
 
@@ -74,7 +74,7 @@ def test_examples() -> None:
 
 def test_a_short_request_is_not_cut() -> None:
     asked = predict_request(json.dumps({"instances": NESTED[:3]}).encode())
-    assert asked.cut is None
+    assert asked.chunked is None
     assert np.array_equal(digits(asked), PIXELS[:3])
 
 
