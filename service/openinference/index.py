@@ -42,6 +42,7 @@ def _entry(engine: Engine, name: str, version: int, ready: bool) -> dict[str, st
 def _reason(engine: Engine, name: str, version: int) -> str:
     if name in engine.unloaded:
         return "unloaded"
-    if engine.repository.labels(name).get("stable") == version:
+    promoted = engine.repository.labels(name).get("stable")
+    if promoted == version:
         return engine.refused.get(name, "it is being loaded")
-    return "another version is promoted"
+    return "another version is promoted" if promoted else "no version is promoted"
