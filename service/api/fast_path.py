@@ -18,7 +18,7 @@ from service.engine.inference import InlineInference
 from service.engine.version import LoadedVersion
 from service.errors import DigitsError
 from service.problems import from_error, internal_error
-from service.server.protocol import Headers, Reply
+from service.server.exchange import Headers, Reply
 
 log = logging.getLogger("service")
 
@@ -27,7 +27,7 @@ ASGI_ONLY = {b"content-encoding", b"expect"}
 
 
 class FastPath:
-    """Implements `service.server.protocol.FastPath`."""
+    """Implements `service.server.exchange.FastPath`."""
 
     method, url = METHOD.encode(), PATH.encode()
 

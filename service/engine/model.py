@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,10 @@ CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",  # the default tries all, anew for each size of batch that it meets
     "arena_extend_strategy": "kSameAsRequested",  # the default doubles, whatever was asked for
 }
+CUDA_LIBRARIES = "CUDA 13 and cuDNN 9"  # what onnxruntime-gpu 1.31 is built for: the extra `gpu` in pyproject.toml
 CUDA_ADVICE = (
-    "install onnxruntime-gpu in place of onnxruntime, with an NVIDIA driver, CUDA 12 and cuDNN 9, "
-    "or set DIGITS_PROVIDER=cpu"
+    f"install onnxruntime-gpu[cuda,cudnn] in place of onnxruntime, which brings {CUDA_LIBRARIES}, "
+    "and an NVIDIA driver that supports them, or set DIGITS_PROVIDER=cpu"
 )
 
 
@@ -50,7 +53,6 @@ class Model:
         _check_signature(session)
         self.provider = "cuda" if PROVIDERS["cuda"] in session.get_providers() else "cpu"
         self.batch_rows = BATCH_ROWS[self.provider]
-        self._run = self._run_bound if self.provider == "cuda" else self._run_plain
         self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
         self.has_lecture_output = LECTURE_OUTPUT in {o.name for o in session.get_outputs()}
 
@@ -87,7 +89,7 @@ class Model:
         return self._run([OUTPUT], pixels)[0]
 
     def lecture_output(self, pixels: Pixels) -> NDArray[np.float32]:
-        """The lecture's own output, float32 (n, 10, 10, 1): one softmax over 100 cells (LECTURE.md section 1)."""
+        """The lecture's own output, float32 (n, 10, 10, 1): one softmax over 100 cells (docs/lecture)."""
         if not self.has_lecture_output:
             raise ModelBroken(f"This model has no output {LECTURE_OUTPUT}; the architecture lecture-cnn has.")
         return self._run([LECTURE_OUTPUT], pixels)[0]
@@ -117,6 +119,9 @@ class Model:
         found = self._try(pixels)
         if found.shape != expected.shape or not np.allclose(found, expected, rtol=0, atol=TOLERANCE):
             raise ModelBroken("The model does not reproduce the self-test stored in its card; publish it again.")
+
+    def _run(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
+        return self._run_bound(wanted, pixels) if self.provider == "cuda" else self._run_plain(wanted, pixels)
 
     def _run_plain(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
         return self._session.run(wanted, {INPUT: pixels.reshape(-1, *INPUT_SHAPE)})  # type: ignore[no-any-return]
@@ -152,12 +157,19 @@ def choose_provider(wanted: str, data: bytes) -> str:
         return "cpu"
     if PROVIDERS["cuda"] not in ort.get_available_providers():
         raise ProviderUnavailable(f"This ONNX Runtime was built without CUDA: {CUDA_ADVICE}.")
+    _load_cuda_libraries()
     # ONNX Runtime falls back to the CPU by itself, with a line on stderr, where the driver or a library is missing
     if PROVIDERS["cuda"] in _session(data, "cuda", 1).get_providers():
         return "cuda"
     if wanted == "cuda":
         raise ProviderUnavailable(f"ONNX Runtime offers CUDA but cannot start it: {CUDA_ADVICE}.")
     return "cpu"
+
+
+def _load_cuda_libraries() -> None:
+    """Load CUDA and cuDNN from wheels, if installed, where ONNX Runtime does not look by itself; else the system's."""
+    with redirect_stdout(StringIO()):  # it prints what it does not find; our own message says what to do
+        ort.preload_dlls()
 
 
 def _session(data: bytes, provider: str, threads: int) -> ort.InferenceSession:

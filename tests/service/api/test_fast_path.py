@@ -20,7 +20,7 @@ from service.app import create_app
 from service.engine.rollout import Rollout
 from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
-from service.server.protocol import Headers
+from service.server.exchange import Headers
 from service.settings import Settings
 from service.telemetry.statistics import FAIL, SUCCESS
 from tests.support.bodies import as_csv, as_image, as_json, as_npy
