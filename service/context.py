@@ -48,9 +48,9 @@ class Context:
     scoreboard: Scoreboard
     drain: Drain
 
-    def inference(self, request_id: bytes) -> Inference:
-        """The inference of one request. It is timed from this call on: call it when decoding begins."""
-        return Inference(self.engine, self.recent, request_id)
+    def inference(self, request_id: bytes, began_ns: int | None = None) -> Inference:
+        """The inference of one request, timed from `began_ns`, or from now: call it when decoding begins."""
+        return Inference(self.engine, self.recent, request_id, began_ns)
 
     def check_admin_key(self, headers: Mapping[str, str]) -> None:
         """Require the admin key.

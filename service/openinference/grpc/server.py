@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from time import perf_counter
+from time import perf_counter, perf_counter_ns
 from typing import Any
 
 # read at import: grpc's fork handlers would crash the subprocess that validates a version
@@ -23,7 +23,7 @@ from service.context import Context
 from service.errors import DigitsError, Unavailable
 from service.openinference.grpc.decoding import UndecodedMessage
 from service.openinference.grpc.messages import SERVICE, Message, ModelInferResponse, ModelStreamInferResponse, methods
-from service.openinference.grpc.servicer import Servicer
+from service.openinference.grpc.servicer import Caller, Servicer
 from service.problems import INTERNAL_ERROR
 from service.telemetry.request_ids import usable
 from service.telemetry.requests import CLIENT_CLOSED_REQUEST
@@ -48,7 +48,7 @@ CODES = {
 
 Call = Any  # grpc's own context of one call
 Metadata = dict[str, str]
-Rpc = Callable[[Message, Metadata, bytes], Awaitable[Message]]
+Rpc = Callable[[Message, Caller], Awaitable[Message]]
 Rejection = tuple[Any, str, tuple[tuple[str, str], ...]]  # code, sentence, trailing metadata
 
 
@@ -112,9 +112,10 @@ class GrpcServer:
             rejection: Rejection | None = None
             try:
                 with self._inside():
+                    began_ns = perf_counter_ns()
                     request = await message.open()
                     request_id = self._message_id(request, metadata) or request_id
-                    answer = await rpc(request, metadata, request_id)
+                    answer = await rpc(request, Caller(metadata, request_id, began_ns))
                     status = 200
             except DigitsError as error:
                 status, rejection = error.status, _rejection(error, request_id)
@@ -172,9 +173,10 @@ class GrpcServer:
         start, status = perf_counter(), CLIENT_CLOSED_REQUEST
         try:
             with self._inside():
+                began_ns = perf_counter_ns()
                 request = await message.open()
                 request_id = self._message_id(request, metadata) or request_id
-                found = await self._servicer.ModelInfer(request, metadata, request_id)
+                found = await self._servicer.ModelInfer(request, Caller(metadata, request_id, began_ns))
                 status = 200
             found.parameters["triton_final_response"].bool_param = True
             return ModelStreamInferResponse(infer_response=found)

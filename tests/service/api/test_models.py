@@ -1,4 +1,4 @@
-"""GET /model, /models and below: what is served here, what else is published, and nothing for any other name."""
+"""GET /model, /models and below: served and published versions, and 404 for other names."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def test_the_table_as_text(app: FastAPI, path: str) -> None:
     "accept", [AXIOS, "*/*", "application/json", "text/html, */*;q=0.8", "text/*;q=0.1, application/json"]
 )
 @pytest.mark.parametrize("path", ["/model", "/models/digits", "/models/digits/versions/1"])
-def test_whoever_prefers_json_gets_json(app: FastAPI, path: str, accept: str) -> None:
-    """The first of these is what axios sends unless told: it lists text/plain, but after application/json."""
+def test_a_client_that_prefers_json_gets_json(app: FastAPI, path: str, accept: str) -> None:
+    """The first of these is the default of axios: it lists text/plain, but after application/json."""
     ok(get(app, path, accept))
 
 
@@ -113,7 +113,7 @@ def test_whoever_prefers_json_gets_json(app: FastAPI, path: str, accept: str) ->
         "/static//etc/passwd",
     ],
 )
-def test_what_is_not_there(app: FastAPI, server: Server, path: str) -> None:
+def test_unknown_models_and_versions_are_404(app: FastAPI, server: Server, path: str) -> None:
     answer = get(app, path)
     assert not answer.body.startswith(b"root:")
     check_problem(answer.status, answer.headers, answer.body.replace(b"/etc", b"").replace(b".py", b""), 404)
@@ -252,7 +252,7 @@ def test_a_long_and_foreign_card_comes_through(root: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/models/digits/versions/2/promote", "/models/digits/rollback"])
-def test_a_repository_that_cannot_be_written_is_said_to_be(root: Path, path: str) -> None:
+def test_a_read_only_repository_is_reported(root: Path, path: str) -> None:
     settings = Settings(models_dir=root, feedback_path=root.parent / "f.sqlite", admin_key="k")  # type: ignore[arg-type]
     app = create_app(settings)
     (root / "digits/.lock").unlink()

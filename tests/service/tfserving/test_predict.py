@@ -136,7 +136,7 @@ def test_an_answer_is_remembered_for_feedback(server: Server) -> None:
 
 @pytest.fixture(scope="module")
 def on_trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Version 1 is served, version 2, whose answers are one higher, is a canary that no request falls to by itself."""
+    """Version 1 is served, version 2, whose answers are one higher, is a canary that gets 0 % of requests."""
     root: Path = tmp_path_factory.mktemp("on-trial")
     publish(root)
     publish(root, shift=1, promote=False)
@@ -173,7 +173,7 @@ def test_a_version_that_does_not_answer_is_404(on_trial: Server, path: str) -> N
 
 
 def refused(answer: httpx.Response, status: int, says: str = "") -> None:
-    """TensorFlow Serving's error shape, one sentence, and nothing of this machine."""
+    """Check TensorFlow Serving's error form: one sentence that reveals nothing about the server."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert list(answer.json()) == ["error"]
@@ -241,7 +241,7 @@ def test_what_is_not_json_is_400(server: Server, body: bytes) -> None:
         refused(server.client.post(path, content=body), 400, "not JSON")
 
 
-def test_what_is_no_picture_is_415(server: Server) -> None:
+def test_a_file_that_is_not_a_picture_is_415(server: Server) -> None:
     refused(server.client.post(PREDICT, json={"instances": [b64(b"hello there")]}), 415)
 
 

@@ -113,7 +113,7 @@ def test_bad_outputs(client: Any) -> None:
     assert "same name" in refused(client, INVALID, inputs, outputs=twice)
 
 
-def test_shared_memory_is_refused_wherever_it_is_named(client: Any) -> None:
+def test_shared_memory_is_rejected_wherever_it_is_named(client: Any) -> None:
     region = pb.InferParameter(string_param="x")
     request = pb.ModelInferRequest(model_name="digits", raw_input_contents=[ONE.tobytes()])
     one = request.inputs.add(name="pixels", datatype="UINT8", shape=[1, 784])

@@ -13,7 +13,7 @@ from service.openinference.grpc import messages
 
 
 def test_our_messages_are_tritons() -> None:
-    """Every message, field, number and type of inference.proto stands so in the files that tritonclient ships."""
+    """Every message, field, number and type of inference.proto is the same in the files that tritonclient ships."""
     theirs = {}
     for module in (service_pb2, model_config_pb2):
         file = descriptor_pb2.FileDescriptorProto()

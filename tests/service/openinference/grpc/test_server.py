@@ -71,7 +71,7 @@ def test_thirty_two_threads(running: Server) -> None:
 
 
 def streamed(client: Any, requests: list[tuple[str, np.ndarray[Any, Any], str]]) -> list[tuple[Any, Any]]:
-    """What comes back for (model, digits, id), in its order."""
+    """The answers to (model, digits, id), in order of arrival."""
     answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
     client.start_stream(lambda result, error: answers.put((result, error)))
     try:
@@ -90,7 +90,7 @@ def test_a_stream_answers_in_order(client: Any) -> None:
     assert answers[0][0].get_response().parameters["triton_final_response"].bool_param
 
 
-def test_a_refusal_does_not_end_a_stream(client: Any) -> None:
+def test_an_error_does_not_end_a_stream(client: Any) -> None:
     answers = streamed(client, [("digits", digits(1), "a"), ("nothing", digits(2), "b"), ("digits", digits(3), "c")])
     assert found(answers[0][0]) == [1]
     assert "No model of that name" in answers[1][1].message()
@@ -100,7 +100,7 @@ def test_a_refusal_does_not_end_a_stream(client: Any) -> None:
 # -- errors and request ids -------------------------------------------------------------------------------------
 
 
-def test_what_is_no_message(running: Server) -> None:
+def test_bytes_that_are_not_a_message(running: Server) -> None:
     with grpc.insecure_channel(address(running)) as channel:
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         with pytest.raises(grpc.RpcError) as error:
@@ -158,8 +158,8 @@ def test_every_answer_has_an_id(running: Server) -> None:
         assert len(ids) == 10
 
 
-def test_a_refused_message_does_not_stay_in_memory(running: Server) -> None:
-    """60 of 19 MB each: what is refused is let go at once, not when the collector comes, which here is rarely.
+def test_a_rejected_message_does_not_stay_in_memory(running: Server) -> None:
+    """60 of 19 MB each: rejected messages are freed at once and not at the next, rare garbage collection.
 
     The heap that gRPC's pieces leave behind grows by steps, in all by some five messages' worth; it does not add up.
     """
@@ -198,7 +198,7 @@ def test_workers_share_the_port(models: Path) -> None:
         assert code == 0
 
 
-def test_what_has_begun_is_answered_when_it_is_told_to_stop(models: Path) -> None:
+def test_a_stopping_server_answers_running_calls(models: Path) -> None:
     with Server(models, grpc_port=0, drain_s=0) as server, triton.InferenceServerClient(address(server)) as client:
         answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
         client.async_infer("digits", pixels(digits(*[5] * 20_000)), lambda result, error: answers.put((result, error)))
@@ -222,7 +222,7 @@ def test_an_open_stream_does_not_hold_it_back(models: Path) -> None:
         client.stop_stream()
 
 
-def test_a_taken_port_is_said_in_one_sentence(models: Path) -> None:
+def test_a_taken_port_is_reported_in_one_sentence(models: Path) -> None:
     for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
         with socket.socket() as taken:
             taken.setsockopt(socket.SOL_SOCKET, option, 1)
@@ -236,7 +236,7 @@ def test_a_taken_port_is_said_in_one_sentence(models: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["grpc", "google.protobuf"])
-def test_a_missing_extra_is_said_in_one_sentence(models: Path, missing: str) -> None:
+def test_a_missing_extra_is_reported_in_one_sentence(models: Path, missing: str) -> None:
     code = f"import sys; sys.modules[{missing!r}] = None; from service.__main__ import main; main([])"
     for workers in (1, 2):
         environ = environment(models_dir=models, port=0, grpc_port=0, workers=workers)

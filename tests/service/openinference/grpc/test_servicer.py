@@ -83,7 +83,7 @@ def test_statistics_add_up(client: Any, running: Server) -> None:
     assert code_of(client.get_inference_statistics, "nothing") == "NOT_FOUND"
 
 
-def test_the_answer_says_who_gave_it(client: Any) -> None:
+def test_the_answer_names_model_and_version(client: Any) -> None:
     answer = client.infer("digits", pixels(digits(7)[..., None]), request_id="42").get_response()
     assert (answer.model_name, answer.model_version, answer.id) == ("digits", "2", "42")
     assert [(one.name, one.datatype, list(one.shape)) for one in answer.outputs] == [("probabilities", "FP32", [1, 10])]
@@ -106,7 +106,7 @@ def test_unknown_models_and_versions(client: Any) -> None:
 
 
 def test_versions_and_labels(tmp_path: Path) -> None:
-    """Version 1 is served; 2, whose answers are one higher, is a canary that no request falls to by itself."""
+    """Version 1 is served; 2, whose answers are one higher, is a canary that gets 0 % of requests."""
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
     publish(tmp_path, shift=2, promote=False)
@@ -124,7 +124,7 @@ def test_versions_and_labels(tmp_path: Path) -> None:
 
 
 def test_a_canary_answers_with_the_outputs_that_it_has(tmp_path: Path) -> None:
-    """Only who names the lecture's output, which the canary has not, is kept with a version that has it."""
+    """Only requests that name the lecture's output, which the canary lacks, are answered by the stable version."""
     publish_with_lecture_output(tmp_path)
     publish(tmp_path, promote=False)
     Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
@@ -178,13 +178,13 @@ def test_the_aio_client_unloads_and_loads(running: Server) -> None:
 
 
 def test_processes_can_be_started_beside_it(client: Any) -> None:
-    """Each load tries the version out in another process: gRPC's own handlers for fork made those crash, in time."""
+    """Each load validates the version in another process; gRPC's fork handlers made those crash now and then."""
     for _ in range(12):
         client.unload_model("shifted", headers=KEY)
         client.load_model("shifted", headers=KEY)
 
 
-def test_who_may_load(client: Any, models: Path) -> None:
+def test_load_and_unload_require_the_admin_key(client: Any, models: Path) -> None:
     for call in (client.load_model, client.unload_model):
         assert code_of(call, "digits") == "UNAUTHENTICATED"
         assert code_of(call, "digits", headers={"authorization": "Bearer wrong"}) == "PERMISSION_DENIED"

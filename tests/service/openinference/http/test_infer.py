@@ -1,4 +1,4 @@
-"""POST /v2/models/{model}/infer: every form of a request gets the model's own numbers, every bad one its sentence."""
+"""POST /v2/models/{model}/infer: every form of a request gets the model's own numbers, every bad one a sentence."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_without_outputs_all_are_meant(app: FastAPI) -> None:
 
 @pytest.mark.parametrize("served_has_it", [True, False])
 def test_a_canary_answers_with_the_outputs_that_it_has(tmp_path: Path, served_has_it: bool) -> None:
-    """Only who names the lecture's output is kept with a version that has it."""
+    """Only requests that name the lecture's output are restricted to versions that have it."""
     for with_it, promote in ((served_has_it, True), (not served_has_it, False)):
         (publish_with_lecture_output if with_it else publish)(tmp_path, promote=promote)
     Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
@@ -236,8 +236,8 @@ def test_the_lecture_s_output_alone_and_of_many_digits(app: FastAPI) -> None:
     assert np.array_equal(cells, app.state.context.engine.served("both").model.lecture_output(pixels))
 
 
-def test_what_is_not_asked_for_is_not_run(app: FastAPI) -> None:
-    """Requests for probabilities alone share their runs with those of /predict, and add nothing to the answer."""
+def test_outputs_that_are_not_requested_are_not_computed(app: FastAPI) -> None:
+    """Requests for probabilities only share batches with /predict, and get no other output."""
     answer = good(ask(app, document(tensor(PIXELS), outputs=[{"name": "probabilities"}]), path=BOTH))
     assert list(outputs(*parts(answer))) == ["probabilities"]
     refused = ask(app, document(tensor(PIXELS), outputs=[{"name": "lecture_output"}]))
@@ -291,7 +291,7 @@ def test_headers_that_come_twice(server: Server) -> None:
     check_error(refused.status_code, refused.headers, refused.content, 400, f"{len(body)},20")
 
 
-def test_refusals_are_never_compressed(app: FastAPI) -> None:
+def test_errors_are_never_compressed(app: FastAPI) -> None:
     refused = ask(app, b"hello", {"Accept-Encoding": "gzip"})
     check_error(refused.status, refused.headers, refused.body, 400)
     assert "content-encoding" not in refused.headers
@@ -300,7 +300,7 @@ def test_refusals_are_never_compressed(app: FastAPI) -> None:
 # -- the rest of the document -----------------------------------------------------------------------------------
 
 
-def test_the_answer_says_who_gave_it(app: FastAPI) -> None:
+def test_the_answer_names_model_and_version(app: FastAPI) -> None:
     answer = good(ask(app, document(tensor(PIXELS)))).json()
     assert list(answer) == ["model_name", "model_version", "outputs"]
     assert (answer["model_name"], answer["model_version"]) == ("digits", "2")
@@ -329,7 +329,7 @@ def test_no_id_is_none(app: FastAPI, none: str | None) -> None:
         {"model_name": "other", "model_version": "9", "surprise": [1]},
     ],
 )
-def test_what_means_nothing_here_does_no_harm(app: FastAPI, more: dict[str, Any]) -> None:
+def test_unsupported_fields_are_ignored(app: FastAPI, more: dict[str, Any]) -> None:
     one = tensor(PIXELS, parameters={"content_type": "np", "binary": 1}, surprise=1)
     asked = [{"name": "probabilities", "parameters": {"content_type": "np"}, "data": []}]
     assert classes(*parts(good(ask(app, document(one, outputs=asked, **more))))) == WANTED
@@ -465,14 +465,14 @@ BAD: dict[str, tuple[bytes, dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_refusal(app: FastAPI, name: str) -> None:
+def test_rejection(app: FastAPI, name: str) -> None:
     body, headers, says = BAD[name]
     answer = ask(app, body, headers)
     check_error(answer.status, answer.headers, answer.body, 400, says)
 
 
 @pytest.mark.parametrize("name", [name for name in BAD if name not in ("header ' '", "header '\xb2'")])
-def test_refusal_over_the_socket(server: Server, name: str) -> None:
+def test_rejection_over_the_socket(server: Server, name: str) -> None:
     body, headers, says = BAD[name]
     answer = server.client.post(INFER, content=body, headers=headers)
     check_error(answer.status_code, answer.headers, answer.content, 400, says)
@@ -495,7 +495,7 @@ def test_too_much_and_of_the_wrong_kind(strict_app: FastAPI, status: int, body: 
     check_error(answer.status, answer.headers, answer.body, status)
 
 
-def test_a_picture_that_is_wrong_is_refused_as_predict_does(app: FastAPI) -> None:
+def test_a_picture_that_is_wrong_is_rejected_as_predict_does(app: FastAPI) -> None:
     file = as_image(digit(3))
     for wrong in (b"", file[:40]):
         answer = ask(app, *behind(ONE_IMAGE, elements(wrong)))
@@ -516,7 +516,7 @@ def test_the_wrong_one_of_several_pictures_is_named(app: FastAPI, place: int) ->
 
 
 def test_a_small_file_of_many_pixels_is_decoded_aside(app: FastAPI) -> None:
-    """16 million pixels in a few kilobytes: others are answered meanwhile."""
+    """16 million pixels in a few kilobytes: other requests are answered meanwhile."""
     blank = Image.new("L", (3900, 3900), 255)
     blank.paste(0, (1500, 1000, 1900, 2900))
     file = as_image(blank)
@@ -554,7 +554,7 @@ def test_head_is_not_get(app: FastAPI, server: Server, path: str) -> None:
 
 
 @given(st.binary(max_size=200), st.text(max_size=30), st.sampled_from(["", "0", "5", "50"]))
-def test_rubbish_is_refused(app: FastAPI, body: bytes, text: str, length: str) -> None:
+def test_random_bytes_are_rejected(app: FastAPI, body: bytes, text: str, length: str) -> None:
     for rubbish in (body, text.encode(), json.dumps({"inputs": [{"name": "pixels", "shape": text}]}).encode()):
         answer = ask(app, rubbish, {LENGTH: length} if length else {})
         if answer.status != 200 or len(rubbish) % 784:
@@ -572,7 +572,7 @@ JSONS = st.recursive(
     st.sampled_from(["id", "inputs", "outputs", "parameters", "name", "shape", "datatype", "data", "input.parameters"]),
     JSONS,
 )
-def test_any_json_in_any_place_is_answered_or_refused(app: FastAPI, place: str, value: Any) -> None:
+def test_any_json_in_any_place_is_answered_or_rejected(app: FastAPI, place: str, value: Any) -> None:
     one = tensor(digits(3))
     body: dict[str, Any] = {"inputs": [one], "outputs": [{"name": "probabilities"}], "parameters": {}}
     if place == "input.parameters":
@@ -590,7 +590,7 @@ def test_any_json_in_any_place_is_answered_or_refused(app: FastAPI, place: str, 
 # -- many at once, and elsewhere --------------------------------------------------------------------------------
 
 
-def test_everybody_gets_his_own_rows_whatever_form_he_chose(app: FastAPI) -> None:
+def test_concurrent_requests_of_any_form_get_their_own_rows(app: FastAPI) -> None:
     async def all_at_once() -> list[Answer]:
         calls = []
         for i in range(120):
@@ -619,7 +619,7 @@ def test_a_full_queue_is_503_with_retry_after(models_dir: Path) -> None:
     good(first)
 
 
-def test_whoever_goes_away_costs_nothing_more(app: FastAPI) -> None:
+def test_the_work_of_a_disconnected_client_is_cancelled(app: FastAPI) -> None:
     async def leave() -> None:
         gone = asyncio.Event()
         body = bytes(784 * 20_000)
@@ -654,7 +654,7 @@ def test_the_documented_route_answers_as_the_direct_one_does(app: FastAPI) -> No
 
 
 def test_answers_can_be_referred_to_afterwards(app: FastAPI) -> None:
-    """What came by this protocol is remembered for feedback and drift as what came by /predict is."""
+    """Answers of this protocol are remembered for feedback and drift, like those of /predict."""
     answer = good(ask(app, document(tensor(digits(8, 6)), id="mine")))
     remembered = app.state.context.recent.find(answer.headers["x-request-id"].encode(), 1)
     assert remembered.model == "digits"
@@ -663,7 +663,7 @@ def test_answers_can_be_referred_to_afterwards(app: FastAPI) -> None:
 
 
 def test_calls_are_counted_under_one_route(app: FastAPI) -> None:
-    """Numbers must not grow with the names and versions that callers type."""
+    """Callers must not be able to create entries by naming other models and versions."""
     before = call(app, "GET", "/metrics").body.count(b"/v2/models/")
     for i in range(20):
         ask(app, b"", path=f"/v2/models/x{i}/infer")
