@@ -270,7 +270,7 @@ def test_an_open_stream_does_not_hold_it_back(models: Path) -> None:
         client.async_stream_infer("digits", pixels(digits(5)))
         assert answers.get(timeout=PATIENCE_S)[1] is None
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(10) == 0
+        assert server.process.wait(PATIENCE_S) == 0
         client.stop_stream()
 
 
