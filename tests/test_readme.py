@@ -15,6 +15,7 @@ import pytest
 
 from service.app import create_app
 from service.settings import Settings
+from tests.support.documentation import rows, text
 from tests.support.grpc_client import grpc_port
 from tests.support.server import Server
 
@@ -68,15 +69,21 @@ def test_python_examples_run(server: Server, code: str) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_is_in_the_table(name: str) -> None:
-    row = re.search(rf"^\| `DIGITS_{name.upper()}` \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
-    assert row, f"DIGITS_{name.upper()} is missing from the README's settings"
-    assert row[2] == Settings.model_fields[name].description
+def test_the_table_has_every_setting_and_no_other() -> None:
+    table = rows(r"DIGITS_[A-Z_]+")
+    described = {f"DIGITS_{name.upper()}": field.description for name, field in Settings.model_fields.items()}
+    assert {name: description for name, (_, description) in table.items()} == described
 
 
-def test_every_route_is_in_the_readme() -> None:
-    described = re.sub(r"`|\{.*?\}", "", README)
+def test_every_default_is_in_the_table() -> None:
+    table = rows(r"DIGITS_[A-Z_]+")
+    for name, field in Settings.model_fields.items():
+        default = "none" if field.default is None else str(field.default)
+        assert table[f"DIGITS_{name.upper()}"][0] == default, name
+
+
+def test_every_route_is_described() -> None:
+    described = re.sub(r"`|\{.*?\}", "", text())
     paths = create_app(Settings(models_dir=ROOT / "models")).openapi()["paths"]
     ours = [path for path in paths if not re.match(r"/v[12](/|$)", path)]  # theirs stand in their protocols' own texts
     assert len(ours) >= 10
