@@ -96,6 +96,7 @@ def test_the_make_targets_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"the Makefile has no target {target}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", re.findall(r"^python -m training ([\w-]+)", "\n".join(blocks("sh")), re.MULTILINE))
 def test_training_commands_exist(line: str) -> None:
     done = subprocess.run([sys.executable, "-m", "training", line, "--help"], cwd=ROOT, capture_output=True, timeout=60)

@@ -115,6 +115,7 @@ def test_nothing_acknowledged_is_lost_with_a_killed_writer(tmp_path: Path) -> No
     database.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_answer_is_found_by_its_request_id(tmp_path: Path, workers: int) -> None:
     publish(tmp_path / "models", shift=1)

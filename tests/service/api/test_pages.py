@@ -32,6 +32,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.support.models import publish, written
 from tests.support.server import ROOT, Server
 
+pytestmark = pytest.mark.slow  # a browser is started
 MISSING = "The page is NOT TESTED: there is no browser. Install one: apt-get install chromium chromium-driver"
 ELSEWHERE = "digits.test"  # a name that the browser alone knows, for what browsers and Swagger UI allow localhost only
 PATIENCE_S = 60

@@ -330,6 +330,7 @@ def test_another_servers_nonsense_is_no_500(app: Any, headers: dict[str, str]) -
 # -- clients that leave -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_clients_that_leave_are_no_errors(models_dir: Path, tmp_path: Path) -> None:
     """In the middle of the body, before the answer, and while a big request runs: no trace in the log, no row left."""
     with Server(models_dir, feedback_path=tmp_path / "feedback.sqlite") as server:

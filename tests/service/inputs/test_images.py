@@ -484,6 +484,7 @@ def test_text_and_profiles_cannot_be_bombs() -> None:
             decode_image(png(side, side, *more))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in KiB on Linux")
 def test_bombs_cost_no_memory_and_pillow_waits_for_the_first_picture() -> None:
     """In a process of its own: peak memory after all that is refused, against that before."""
@@ -523,12 +524,14 @@ def survives(data: bytes) -> None:
         assert digit.shape == (28, 28)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(SIGNATURES), st.binary(max_size=300))
 @settings(deadline=None, max_examples=300)
 def test_random_bytes_are_refused_or_read(start: bytes, rest: bytes) -> None:
     survives(start + rest)
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(sorted(KINDS)),
     st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), max_size=4),

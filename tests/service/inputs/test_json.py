@@ -237,6 +237,7 @@ def outcome(body: bytes, how: Callable[[bytes], Pixels]) -> Pixels | DigitsError
         return error
 
 
+@pytest.mark.slow
 @given(bodies())
 def test_pieces_read_as_the_whole_does(body: bytes) -> None:
     """The same pixels; or both refuse, naming the same place where both found a wrong value."""

@@ -124,6 +124,7 @@ def test_calls_that_take_a_small_object_take_nothing_big(models_dir: Any, path: 
 SHAPES = [(-1,), (-1, 784), (-1, 28, 28), (-1, 28, 28, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writing", [{}, {"separators": (",", ":")}, {"indent": 1}])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_long_list_comes_in_short_pieces(shape: tuple[int, ...], writing: dict[str, Any]) -> None:
@@ -211,6 +212,7 @@ def big_requests() -> dict[str, tuple[str, Any]]:
 BIG = big_requests()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BIG)
 def test_others_are_answered_while_a_big_request_is_read(app: FastAPI, name: str) -> None:
     path, asked = BIG[name]

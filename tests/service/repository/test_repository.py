@@ -143,6 +143,7 @@ def test_rollback_passes_over_versions_that_are_gone(repository: Repository) -> 
     assert repository.rollback("digits") == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(st.one_of(st.integers(1, 4), st.just("back")), max_size=12))
 def test_any_walk_is_a_stack(tmp_path_factory: pytest.TempPathFactory, walk: list[int | str]) -> None:
@@ -390,6 +391,7 @@ def test_a_publisher_killed_at_any_flush_leaves_a_whole_version_or_none(reposito
     assert not [entry for entry in os.listdir(repository.root / "digits") if "publishing" in entry]  # swept up
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", [1, 2, 3, 4])
 @pytest.mark.parametrize("what", ["promote", "rollback"])
 def test_a_promotion_killed_at_any_flush_is_done_or_not_begun(repository: Repository, what: str, last: int) -> None:

@@ -58,6 +58,7 @@ def typed(numbers: Any, kind: str = "uint_contents") -> Any:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 100, 3000])
 def test_typed_pixels(count: int) -> None:
     numbers = np.random.default_rng(count).integers(0, 256, count * 784).tolist()

@@ -200,6 +200,7 @@ def test_a_refusal_does_not_end_a_stream(client: Any) -> None:
 # -- versions and labels ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_versions_and_labels(tmp_path: Path) -> None:
     """Version 1 is served; 2, whose answers are one higher, is a canary that no request falls to by itself."""
     publish(tmp_path)
@@ -218,6 +219,7 @@ def test_versions_and_labels(tmp_path: Path) -> None:
             refused(client, "StatusCode.NOT_FOUND", pixels(digits(4)), version=version)
 
 
+@pytest.mark.slow
 def test_a_canary_answers_with_the_outputs_that_it_has(tmp_path: Path) -> None:
     """Only who names the lecture's output, which the canary has not, is kept with a version that has it."""
     publish_with_lecture_output(tmp_path)
@@ -353,6 +355,7 @@ def test_what_is_no_message(address: str) -> None:
         assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+@pytest.mark.slow
 def test_too_much(models_dir: Path, tmp_path: Path) -> None:
     limits = LIMITS | {"max_queue_rows": 1000}
     with (

@@ -158,6 +158,7 @@ def test_every_answer_has_an_id(running: Server) -> None:
         assert len(ids) == 10
 
 
+@pytest.mark.slow
 def test_a_refused_message_does_not_stay_in_memory(running: Server) -> None:
     """60 of 19 MB each: what is refused is let go at once, not when the collector comes, which here is rarely.
 
@@ -214,6 +215,7 @@ def test_the_aio_client_unloads_and_loads(running: Server) -> None:
     asyncio.run(all_of_it())
 
 
+@pytest.mark.slow
 def test_processes_can_be_started_beside_it(client: Any) -> None:
     """Each load tries the version out in another process: gRPC's own handlers for fork made those crash, in time."""
     for _ in range(12):
@@ -233,6 +235,7 @@ def test_who_may_load(client: Any, models: Path) -> None:
 # -- several workers, leaving, and not starting -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_workers_share_the_port(models: Path) -> None:
     with Server(models, grpc_port=0, workers=2) as server:
         seen = set()
@@ -250,6 +253,7 @@ def test_workers_share_the_port(models: Path) -> None:
         assert code == 0
 
 
+@pytest.mark.slow
 def test_what_has_begun_is_answered_when_it_is_told_to_stop(models: Path) -> None:
     with Server(models, grpc_port=0, drain_s=0) as server, triton.InferenceServerClient(address(server)) as client:
         answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
@@ -263,6 +267,7 @@ def test_what_has_begun_is_answered_when_it_is_told_to_stop(models: Path) -> Non
         assert server.process.wait(PATIENCE_S) == 0
 
 
+@pytest.mark.slow
 def test_an_open_stream_does_not_hold_it_back(models: Path) -> None:
     with Server(models, grpc_port=0, drain_s=0) as server, triton.InferenceServerClient(address(server)) as client:
         answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
@@ -274,6 +279,7 @@ def test_an_open_stream_does_not_hold_it_back(models: Path) -> None:
         client.stop_stream()
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_said_in_one_sentence(models: Path) -> None:
     for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
         with socket.socket() as taken:
@@ -287,6 +293,7 @@ def test_a_taken_port_is_said_in_one_sentence(models: Path) -> None:
         assert f"127.0.0.1:{port} cannot be listened on for gRPC" in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["grpc", "google.protobuf"])
 def test_a_missing_extra_is_said_in_one_sentence(models: Path, missing: str) -> None:
     code = f"import sys; sys.modules[{missing!r}] = None; from service.__main__ import main; main([])"

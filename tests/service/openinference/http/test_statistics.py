@@ -239,6 +239,7 @@ def test_the_last_inference_is_the_last_of_all_workers() -> None:
     assert as_triton("digits", 1, both)["last_inference"] > 0
 
 
+@pytest.mark.slow
 def test_statistics_of_several_workers_over_their_sockets(tmp_path: Path) -> None:
     publish(tmp_path)
     with Server(tmp_path, workers=2, feedback_path=tmp_path / "f.sqlite") as server:
