@@ -141,6 +141,7 @@ def impatient(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "sent"),
     [

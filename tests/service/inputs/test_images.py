@@ -209,6 +209,7 @@ def test_ink_is_whatever_differs_from_the_border(paper: int, ink: int) -> None:
     assert likeness(decode_image(file(page)), decode_image(file(on_paper(seven())))) > 0.99
 
 
+@pytest.mark.slow
 @given(
     st.tuples(st.integers(30, 300), st.integers(30, 300)),
     st.lists(st.tuples(*[st.floats(0.02, 0.98)] * 4), min_size=1, max_size=4),
@@ -379,6 +380,7 @@ def test_every_exif_orientation_is_obeyed(kind: str, orientation: int) -> None:
     assert orientation == 1 or likeness(decode_image(file(TURNED[orientation])), SEVEN) < 0.9
 
 
+@pytest.mark.slow
 def test_many_threads_at_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         for found, data in zip(pool.map(decode_image, list(KINDS.values()) * 4), list(KINDS.values()) * 4, strict=True):

@@ -251,6 +251,7 @@ def test_pieces_read_as_the_whole_does(body: bytes) -> None:
         assert np.array_equal(found, expected)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crumb", [b"[]", b"{}", b"[0]", b"[[]]"])
 @pytest.mark.parametrize("start", [b'{"instances": [', b'{"x": [', b"["])
 def test_a_body_of_crumbs_is_refused_without_taking_them_all_up(start: bytes, crumb: bytes) -> None:

@@ -72,6 +72,7 @@ def test_typed_pixels(count: int) -> None:
         assert np.array_equal(read.pixels.ravel(), numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top", [1, 127, 128, 2**14, 2**28, 2**32 - 1])
 def test_numbers_of_every_length_are_not_cut_in_two(top: int) -> None:
     made = typed([top] * PART_BYTES)
@@ -88,6 +89,7 @@ def test_raw_pixels_and_pictures() -> None:
     assert opened(made.SerializeToString())[0] == made
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60), st.integers(0, 200_000), st.sampled_from([b"", bytes(70_000), bytes([0x80]) * 70_000]))
 def test_bytes_that_are_wrong_anywhere(wrong: bytes, place: int, tail: bytes) -> None:
     """What protobuf takes is taken, with the same outcome; what it refuses is refused."""
@@ -120,6 +122,7 @@ CRUMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CRUMBS)
 def test_a_message_of_crumbs_is_refused_before_it_is_parsed(name: str) -> None:
     tracemalloc.start()
