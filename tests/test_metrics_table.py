@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 from service.repository.rollout_plan import RolloutPlan
 from tests.support.documentation import ROOT, rows
 from tests.support.models import card_for, classifier, digits, publish, publish_broken
@@ -40,8 +40,8 @@ def names(text: str) -> set[str]:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with a reference for drift and a candidate, and another whose promoted version must be refused."""
     root, data = tmp_path_factory.mktemp("metrics"), classifier()
-    reference = Repository(ROOT / "models").card("digits", 1)["reference"]
-    repository = Repository(root)
+    reference = RepositoryWriter(ROOT / "models").card("digits", 1)["reference"]
+    repository = RepositoryWriter(root)
     repository.promote(
         "digits", repository.publish("digits", lambda _: data, card_for(data) | {"reference": reference})
     )
@@ -55,7 +55,7 @@ def families(models: Path) -> Families:
     """Those of a service after predictions, feedback, a shadow and a refused version."""
     with Server(models) as server:
         publish_broken(models, classifier()[:-100], "letters")
-        Repository(models).start_rollout("digits", RolloutPlan(2, shadow=True, min_digits=10**6))
+        RepositoryWriter(models).start_rollout("digits", RolloutPlan(2, shadow=True, min_digits=10**6))
         end, text, found = time.monotonic() + PATIENCE_S, "", Families()
         while not text or found.keys() != names(text):
             assert time.monotonic() < end, f"there never was a sample of {names(text) - found.keys()}"
