@@ -23,6 +23,7 @@ from service.http.middleware import Direct, RequestMiddleware
 from service.inputs.decoder import Decoder
 from service.openinference import grpc
 from service.openinference import http as open_inference
+from service.repository.volume import Volume
 from service.server.drain import Drain
 from service.settings import Settings
 from service.telemetry.logs import AccessLog
@@ -107,10 +108,12 @@ def _context(settings: Settings, access: AccessLog) -> Context:
     scoreboard = Scoreboard(settings.run_dir, lambda: engine.state() | {"numbers": meter.snapshot()})
     for name in scoreboard.unloaded():  # unloaded earlier, by a worker that this one may replace
         engine.unload(name)
+    volume = Volume(settings.models_timeout_s)
     return Context(
         settings=settings,
         engine=engine,
-        watcher=Watcher(engine, scoreboard),
+        volume=volume,
+        watcher=Watcher(engine, volume, scoreboard),
         decoder=Decoder(settings),
         recent=RecentPredictions(settings.recent_rows, settings.run_dir),
         feedback=FeedbackStore(settings.feedback_path, settings.max_feedback_rows),
@@ -142,6 +145,7 @@ def _lifespan(context: Context, access: AccessLog, grpc_server: Any) -> Callable
         access.write()
         context.scoreboard.publish()
         context.engine.close()
+        context.volume.close()
         context.feedback.close()
 
     return lifespan

@@ -13,6 +13,7 @@ from service.errors import Forbidden, Unauthorized
 from service.feedback.recent import RecentPredictions
 from service.feedback.store import FeedbackStore
 from service.inputs.decoder import Decoder
+from service.repository.volume import Volume
 from service.server.drain import Drain
 from service.settings import Settings
 from service.telemetry.request_ids import RequestIds
@@ -27,6 +28,7 @@ class Context:
     Attributes:
         settings: limits and switches.
         engine: the live versions of all models.
+        volume: makes file calls below the models folder, off the event loop.
         watcher: updates the engine when the model repository changes.
         decoder: request bodies to pixels.
         recent: the most recent predictions, for feedback and drift.
@@ -39,6 +41,7 @@ class Context:
 
     settings: Settings
     engine: Engine
+    volume: Volume
     watcher: Watcher
     decoder: Decoder
     recent: RecentPredictions

@@ -23,7 +23,7 @@ from service.app import create_app
 from service.errors import NoSuchModel
 from service.openinference.grpc.messages import message
 from service.openinference.grpc.servicer import Caller, Servicer
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 from service.settings import Settings
 from service.telemetry.statistics import FAIL, INPUT_NS, LAST_MS, OUTPUT_NS, SUCCESS, SUCCESS_NS
 from tests.support.asgi import acall, until
@@ -106,7 +106,7 @@ PROTOCOLS = {
 @pytest.fixture
 def app(tmp_path: Path) -> FastAPI:
     data = fails_on_bad_ink()
-    repository = Repository(tmp_path)
+    repository = RepositoryWriter(tmp_path)
     repository.promote("digits", repository.publish("digits", lambda _: data, card_for(data)))
     return create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "feedback.sqlite"))
 

@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from service.app import create_app
 from service.errors import BadRequest
 from service.openinference.index import check_load_parameters, index
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from service.settings import Settings
 from tests.support.models import publish
 
@@ -49,7 +49,7 @@ def test_an_unloaded_model(app: FastAPI) -> None:
 
 
 def test_a_promoted_version_that_is_not_served_yet_and_one_that_is_rejected(app: FastAPI, tmp_path: Path) -> None:
-    Repository(tmp_path).promote("digits", 1)
+    RepositoryWriter(tmp_path).promote("digits", 1)
     assert states(app)["digits", "1"] == ("UNAVAILABLE", "it is being loaded")
     assert states(app)["digits", "2"] == ("READY", "")
     (tmp_path / "digits/1/model.onnx").write_bytes(b"not a model")
@@ -67,7 +67,7 @@ def test_a_served_version_whose_files_are_gone_is_still_listed(app: FastAPI, tmp
 
 @pytest.mark.parametrize("shadow", [False, True])
 def test_a_canary_is_ready_and_a_shadow_is_not(app: FastAPI, tmp_path: Path, shadow: bool) -> None:
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(1, percent=0, shadow=shadow, min_digits=10**9))
+    RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(1, percent=0, shadow=shadow, min_digits=10**9))
     asyncio.run(app.state.context.watcher.look())
     assert app.state.context.engine.rollout("digits")
     assert states(app)["digits", "1"][0] == ("UNAVAILABLE" if shadow else "READY")

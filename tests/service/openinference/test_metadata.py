@@ -12,8 +12,8 @@ from service import __version__
 from service.app import create_app
 from service.errors import NoSuchModel, Unavailable
 from service.openinference.metadata import model_config, model_metadata, server_metadata
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from service.settings import Settings
 from tests.support.models import publish
 from tests.support.v2 import publish_with_lecture_output
@@ -24,7 +24,7 @@ def app(tmp_path: Path) -> FastAPI:
     """Version 1 is served; version 2, which also has the lecture's output, is a canary."""
     publish(tmp_path)
     publish_with_lecture_output(tmp_path, promote=False)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=0, min_digits=10**9))
+    RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=0, min_digits=10**9))
     settings = Settings(models_dir=tmp_path, feedback_path=tmp_path / "feedback.sqlite", max_instances=123)
     made = create_app(settings)
     asyncio.run(made.state.context.watcher.look())

@@ -12,8 +12,8 @@ import tritonclient.grpc.aio as triton_aio
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from tests.support.grpc_client import ADMIN_KEY, address, code_of, found, pixels, refused
 from tests.support.models import digits, publish
 from tests.support.server import Server
@@ -110,7 +110,7 @@ def test_versions_and_labels(tmp_path: Path) -> None:
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
     publish(tmp_path, shift=2, promote=False)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=0))
+    RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=0))
     with (
         Server(tmp_path, grpc_port=0) as server,
         triton.InferenceServerClient(address(server)) as client,
@@ -127,7 +127,9 @@ def test_a_canary_answers_with_the_outputs_that_it_has(tmp_path: Path) -> None:
     """Only requests that name the lecture's output, which the canary lacks, are answered by the stable version."""
     publish_with_lecture_output(tmp_path)
     publish(tmp_path, promote=False)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
+    RepositoryWriter(tmp_path).start_rollout(
+        "digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1)
+    )
     with (
         Server(tmp_path, grpc_port=0) as server,
         triton.InferenceServerClient(address(server)) as client,
