@@ -1,4 +1,4 @@
-"""The model repository extension over HTTP: index, load and unload; and that Triton can read the repository."""
+"""The model repository extension over HTTP: index, load and unload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's :predict and :classify over sockets, as its own documentation shows its clients."""
+"""TensorFlow Serving's routes :predict, :classify and :regress over sockets, as its documentation shows them."""
 
 from __future__ import annotations
 
