@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.repository.writer import RepositoryWriter
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from tests.support.documentation import ROOT, rows
 from tests.support.models import card_for, classifier, digits, publish, publish_broken
 from tests.support.server import PATIENCE_S, Server
