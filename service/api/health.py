@@ -36,5 +36,5 @@ async def ready(context: ContextDep) -> JSONResponse:
         return JSONResponse({"status": "not ready", "reason": str(error)}, 503)
     model = {"name": served.name, "version": served.version}
     content: dict[str, Any] = {"status": "ready", "model": model, "provider": served.model.provider}
-    content["refused"] = engine.refused
+    content |= {"refused": engine.refused, "models_folder": engine.trouble or context.volume.trouble or None}
     return JSONResponse(content)

@@ -33,6 +33,9 @@ def _gauges(alive: list[WorkerState]) -> Iterator[Metric]:
     yield gauge("digits_queue_rows", "Digits waiting or running.", {(): sum(state["queue_rows"] for state in alive)})
     refused: dict[tuple[str, ...], float] = {(name,): 1.0 for state in alive for name in state["refused"]}
     yield gauge("digits_candidate_refused", "1 while the promoted version is not served.", refused, ("model",))
+    available = min(float(not state["trouble"]) for state in alive)
+    text = "1 while all workers can read the models folder; 0 while one serves from memory only."
+    yield gauge("digits_models_folder_available", text, {(): available})
     serving: dict[tuple[str, ...], float] = {}
     for state in alive:
         for name, version in state["live"].items():

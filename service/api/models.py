@@ -10,8 +10,10 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from service.api.schemas import ModelCard, ModelDetail, ModelList, ServedCard, problem_responses
 from service.engine.engine import Engine
-from service.errors import DigitsError, InvalidValue, NoSuchModel
-from service.http.deps import EngineDep, Name, ScoreboardDep, WantsText
+from service.errors import InvalidValue, NoSuchModel
+from service.http.deps import ContextDep, EngineDep, Name, WantsText
+from service.repository.rollout_plan import RolloutPlan
+from service.repository.snapshot import Published, published
 from service.telemetry.scoreboard import Scoreboard, rollout_counts
 
 NUMBER = re.compile(r"0*[1-9][0-9]{0,17}", re.ASCII)
@@ -21,14 +23,15 @@ TABLE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"sche
 router = APIRouter(tags=["models"])
 
 
-def _published(
-    engine: EngineDep,
+async def _published(
+    context: ContextDep,
     name: Name,
     version: Annotated[str, Path(description="A published version's number, or its label, stable or canary.")],
 ) -> int:
     if version not in LABELS:
         return numbered(version, "or a label, stable or canary")
-    found = engine.repository.labels(name).get(version)
+    labels = await context.volume.call(context.engine.repository.labels, name)
+    found = labels.get(version)
     if found is None:
         raise NoSuchModel(f"There is no {version} version of {name[:64]!r}; give its number.")
     return found
@@ -54,60 +57,70 @@ async def model(engine: EngineDep, text: WantsText) -> Response:
     return JSONResponse(_shown(served.card) | served.model.signature() | here)
 
 
-@router.get("/models", response_model=ModelList, summary="All models")
-async def models(engine: EngineDep) -> dict[str, Any]:
-    return {"models": [_versions(engine, name) for name in _names(engine)]}
+@router.get(
+    "/models",
+    response_model=ModelList,
+    response_model_exclude_unset=True,
+    summary="All models",
+    responses=problem_responses(503),
+)
+async def models(context: ContextDep) -> dict[str, Any]:
+    """All models, and folders that cannot be read or are ignored: `refused` says why."""
+    found = await context.volume.call(published, context.engine.repository)
+    names = sorted({*found, *context.engine.names()})
+    return {"models": [_versions(context.engine, name, found.get(name, Published())) for name in names]}
 
 
 @router.get(
     "/models/{name}",
     response_model=ModelDetail,
+    response_model_exclude_unset=True,
     summary="One model and its versions",
-    responses={**TABLE, **problem_responses(404, 422)},
+    responses={**TABLE, **problem_responses(404, 422, 503)},
 )
-async def one(engine: EngineDep, scoreboard: ScoreboardDep, name: Name, text: WantsText) -> Response | dict[str, Any]:
+async def one(context: ContextDep, name: Name, text: WantsText) -> Response | dict[str, Any]:
     """The live, the promoted and all published versions. With `Accept: text/plain`, the summary table."""
-    if name not in _names(engine):
-        known = ", ".join(_names(engine))
-        raise NoSuchModel(f"There is no model named {name[:64]!r}; the models are: {known}.")
+    engine, repository = context.engine, context.engine.repository
+    found = await context.volume.call(published, repository)
+    names = sorted({*found, *engine.names()})
+    if name not in names:
+        raise NoSuchModel(f"There is no model named {name[:64]!r}; the models are: {', '.join(names)}.")
     if text:
         return PlainTextResponse(_table(engine.served(name).card))
-    return _versions(engine, name) | _now(engine, scoreboard, name)
+    model = found.get(name, Published())
+    plan = await context.volume.call(repository.rollout, name)
+    last = await context.volume.call(repository.last_rollout, name)
+    return _versions(engine, name, model) | {
+        "labels": model.labels,
+        "workers": _workers(context.scoreboard, name),
+        "trial": plan and _trial(context.scoreboard, name, plan),
+        "last_trial": last,
+    }
 
 
 @router.get(
     "/models/{name}/versions/{version}",
     response_model=ModelCard,
     summary="The card of one version",
-    responses={**TABLE, **problem_responses(404, 422)},
+    responses={**TABLE, **problem_responses(404, 422, 503)},
 )
-async def version(engine: EngineDep, name: Name, number: Version, text: WantsText) -> Response:
+async def version(context: ContextDep, name: Name, number: Version, text: WantsText) -> Response:
     """Architecture, training data, options and accuracy. With `Accept: text/plain`, the summary table."""
-    card = engine.repository.card(name, number)
+    card = await context.volume.call(context.engine.repository.card, name, number)
     # not validated by response_model: a card may have unknown fields, and a wrong one must not cause a 500
     return PlainTextResponse(_table(card)) if text else JSONResponse(_shown(card) | {"name": name, "version": number})
 
 
-def _now(engine: Engine, scoreboard: Scoreboard, name: str) -> dict[str, Any]:
-    states = scoreboard.alive()
-    workers = [
+def _workers(scoreboard: Scoreboard, name: str) -> list[dict[str, Any]]:
+    return [
         {"pid": state["pid"], "version": state["live"].get(name), "refused": state["refused"].get(name)}
-        for state in states
+        for state in scoreboard.alive()
     ]
-    plan = engine.repository.rollout(name)
-    trial = plan and {
-        "version": plan.version,
-        "percent": plan.percent,
-        "shadow": plan.shadow,
-        **rollout_counts(scoreboard.all(), name, plan.id),
-    }
-    repository = engine.repository
-    return {
-        "labels": repository.labels(name),
-        "workers": workers,
-        "trial": trial,
-        "last_trial": repository.last_rollout(name),
-    }
+
+
+def _trial(scoreboard: Scoreboard, name: str, plan: RolloutPlan) -> dict[str, Any]:
+    counts = rollout_counts(scoreboard.all(), name, plan.id)
+    return {"version": plan.version, "percent": plan.percent, "shadow": plan.shadow, **counts}
 
 
 def _shown(card: dict[str, Any]) -> dict[str, Any]:
@@ -119,14 +132,8 @@ def _table(card: dict[str, Any]) -> str:
     return str(card.get("summary", "")).rstrip() + "\n"
 
 
-def _names(engine: Engine) -> list[str]:
-    return sorted({*engine.repository.names(), *engine.names()})
-
-
-def _versions(engine: Engine, name: str) -> dict[str, Any]:
+def _versions(engine: Engine, name: str, found: Published) -> dict[str, Any]:
     live = engine.served(name).version if name in engine.names() else None
-    try:
-        current = engine.repository.current(name)
-    except DigitsError:
-        current = None
-    return {"name": name, "version": live, "current": current, "versions": engine.repository.versions(name)}
+    shown = {"name": name, "version": live, "current": found.current, "versions": found.versions}
+    refused = engine.refused.get(name) or found.trouble
+    return shown | ({"refused": refused} if refused else {})

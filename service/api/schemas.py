@@ -95,6 +95,9 @@ class ModelVersions(BaseModel):
     version: int | None
     current: int | None
     versions: list[int]
+    refused: str | None = Field(
+        None, description="Why the promoted version is not served, or what in its folder cannot be read."
+    )
 
 
 class Worker(BaseModel):
@@ -152,6 +155,9 @@ class Ready(BaseModel):
     provider: str | None = None
     reason: str | None = None
     refused: dict[str, str] = Field({}, description="Models whose promoted version is not served, with the reason.")
+    models_folder: str | None = Field(
+        None, description="Why the models folder cannot be read now; the versions in memory serve on."
+    )
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.context import Context
 from service.engine.engine import Engine
 from service.engine.resolve import answering
 from service.errors import BadRequest
+from service.repository.snapshot import Published, published
 
 
-def index(engine: Engine, only_ready: object = False) -> list[dict[str, str]]:
-    """Name, version, state and reason of all versions, or of served versions only. Raises BadRequest."""
+async def index(context: Context, only_ready: object = False) -> list[dict[str, str]]:
+    """Name, version, state and reason of all versions, or of served versions only.
+
+    What cannot be read is an entry without a version.
+
+    Raises:
+        BadRequest: only_ready is not a boolean.
+        Unavailable: the models folder does not answer.
+    """
     if not isinstance(only_ready, bool):
         raise BadRequest("ready must be true or false.")
-    entries = [entry for name in _names(engine) for entry in _entries(engine, name)]
+    engine = context.engine
+    models = await context.volume.call(published, engine.repository)
+    names = sorted({*models, *engine.names()})
+    entries = [entry for name in names for entry in _entries(engine, name, models.get(name, Published()))]
     return [entry for entry in entries if entry["state"] == "READY" or not only_ready]
 
 
@@ -24,25 +36,21 @@ def check_load_parameters(parameters: dict[str, Any]) -> None:
         raise BadRequest(f"Models are loaded as published; the parameter {others[0][:40]!r} is not supported.")
 
 
-def _names(engine: Engine) -> list[str]:
-    return sorted({*engine.repository.names(), *engine.names()})
-
-
-def _entries(engine: Engine, name: str) -> list[dict[str, str]]:
+def _entries(engine: Engine, name: str, found: Published) -> list[dict[str, str]]:
     live = {served.version for served in answering(engine, name).values()} if name in engine.names() else set()
-    versions = sorted({*engine.repository.versions(name), *live})
-    return [_entry(engine, name, version, version in live) for version in versions]
+    reasons = {version: _reason(engine, name, version, found.current) for version in found.versions}
+    reasons |= dict.fromkeys(live, "")
+    entries = [_entry(name, str(version), version in live, reasons[version]) for version in sorted(reasons)]
+    return entries + ([_entry(name, "", False, found.trouble)] if found.trouble else [])
 
 
-def _entry(engine: Engine, name: str, version: int, ready: bool) -> dict[str, str]:
-    reason = "" if ready else _reason(engine, name, version)
-    return {"name": name, "version": str(version), "state": "READY" if ready else "UNAVAILABLE", "reason": reason}
+def _entry(name: str, version: str, ready: bool, reason: str) -> dict[str, str]:
+    return {"name": name, "version": version, "state": "READY" if ready else "UNAVAILABLE", "reason": reason}
 
 
-def _reason(engine: Engine, name: str, version: int) -> str:
+def _reason(engine: Engine, name: str, version: int, promoted: int | None) -> str:
     if name in engine.unloaded:
         return "unloaded"
-    promoted = engine.repository.labels(name).get("stable")
     if promoted == version:
         return engine.refused.get(name, "it is being loaded")
     return "another version is promoted" if promoted else "no version is promoted"

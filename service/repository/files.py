@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
 from pathlib import Path
+
+from service.errors import Unavailable
+
+# of a volume, or of a process that is short of something: the same call may succeed a moment later
+PASSING = {
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO),
+    *(errno.ENXIO, errno.ENODEV, errno.ENOLCK, errno.EBUSY, errno.EAGAIN, errno.EINTR),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+}
+RETRY_AFTER_S = 5
+
+
+def is_passing(error: OSError) -> bool:
+    """Whether this failure says nothing about the file: the volume is ill, or this process is short of something."""
+    return error.errno in PASSING
+
+
+def read(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        Unavailable: it cannot be read now, and perhaps can a moment later.
+        OSError: it does not exist, or must not be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        if is_passing(error):
+            what = f"The file {path.name} cannot be read now ({error.strerror})."
+            raise Unavailable(what, RETRY_AFTER_S) from None
+        raise
 
 
 def listing(folder: Path) -> list[str]:

@@ -23,12 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import ModelBroken, NoSuchModel, Unavailable
-from service.repository.files import is_folder
+from service.repository.files import RETRY_AFTER_S, is_folder, read
 from service.repository.rollout_plan import RolloutPlan
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 NAME_RULE = "a name is letters, digits, - and _, 64 at most"
-RETRY_AFTER_S = 5
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 MODEL_FILE = "model.onnx"
 CARD_FILE = "card.json"
@@ -109,11 +108,12 @@ class Repository:
 
         Raises:
             NoSuchModel: no version of `name` was ever promoted.
-            ModelBroken: `current` does not hold an integer, or cannot be read.
+            ModelBroken: `current` does not hold an integer, or must not be read.
+            Unavailable: it cannot be read now.
         """
         self._check_name(name)
         try:
-            text = (self.root / name / "current").read_text().strip()
+            text = read(self.root / name / "current").decode().strip()
         except FileNotFoundError:
             raise NoSuchModel(self._nothing_served(name)) from None
         except (OSError, UnicodeDecodeError):
@@ -133,11 +133,12 @@ class Repository:
 
         Raises:
             NoSuchModel: the version does not exist.
-            ModelBroken: the card is not a JSON object, or cannot be read.
+            ModelBroken: the card is not a JSON object, or must not be read.
+            Unavailable: it cannot be read now.
         """
         path = self._folder(name, version) / CARD_FILE
         try:
-            card = json.loads(path.read_bytes(), parse_constant=_no_constant)
+            card = json.loads(read(path), parse_constant=_no_constant)
         except FileNotFoundError:
             raise ModelBroken(f"Version {version} of {name} has no {CARD_FILE}; publish it again.") from None
         except (OSError, ValueError, RecursionError):
@@ -156,10 +157,11 @@ class Repository:
         Raises:
             NoSuchModel: the version does not exist.
             ModelBroken: the file is missing or unreadable, or its SHA-256 is not that of the card.
+            Unavailable: it cannot be read now.
         """
         card = self.card(name, version)
         try:
-            data = self.model_path(name, version).read_bytes()
+            data = read(self.model_path(name, version))
         except FileNotFoundError:
             raise ModelBroken(f"Version {version} of {name} has no {MODEL_FILE}; publish it again.") from None
         except OSError:

@@ -1,7 +1,7 @@
 """File calls below models/, off the event loop and under a time limit: the folder may be a network volume that stalls.
 
-One daemon thread makes all calls in their order. While one of them is overdue, further calls fail at once, and the
-versions in memory serve on. It knows threads and time, and nothing of models.
+One daemon thread makes all calls that read, in their order, and another one those that write. While a call is overdue,
+further calls fail at once, and the versions in memory serve on. It knows threads and time, and nothing of models.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from service.errors import Unavailable
 T = TypeVar("T")
 
 RETRY_AFTER_S = 5
+WRITE_S = 90.0  # a writer waits up to a minute for another one
 
 
 class Job(NamedTuple):
@@ -42,6 +43,7 @@ class Volume:
         self._timeout_s = timeout_s
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._writes: Volume | None = None
         self.deadline: float | None = None  # of the call that runs now, of the monotonic clock
 
     @property
@@ -81,9 +83,23 @@ class Volume:
                 raise
             raise Unavailable(f"The models folder did not answer within {limit_s:g} s.", RETRY_AFTER_S) from None
 
+    async def write(self, function: Callable[..., T], *arguments: Any) -> T:
+        """The same for what changes files, in a thread of its own: it may wait for another process that writes.
+
+        Raises:
+            Unavailable: the folder does not answer, or this call did not end within 90 s.
+        """
+        if trouble := self.trouble:
+            raise Unavailable(trouble, RETRY_AFTER_S)
+        if self._writes is None:
+            self._writes = Volume(WRITE_S)
+        return await self._writes.call(function, *arguments)
+
     def close(self) -> None:
-        """Let the thread end, once what it does has ended."""
+        """Let the threads end, once what they do has ended."""
         self._jobs.put(None)
+        if self._writes:
+            self._writes.close()
 
 
 def _work(jobs: SimpleQueue[Job | None], volume: Volume) -> None:

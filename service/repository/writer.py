@@ -48,7 +48,10 @@ class RepositoryWriter(Repository):
         """
         self._check_name(name)
         folder = self.root / name
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Conflict(f"The folder of {name} cannot be made ({error.strerror}).") from None
         with self._lock(name):
             version = max((int(entry) for entry in listing(folder) if VERSION.fullmatch(entry)), default=0) + 1
             data = onnx_for(version)
@@ -134,9 +137,9 @@ class RepositoryWriter(Repository):
             if running is None or running.id != plan.id:
                 return False
             ended = {"version": plan.version, "verdict": verdict, "ended": _now()}
-            replace(self.root / name / "last_trial.json", json.dumps(ended).encode() + b"\n")
             if verdict.startswith("promoted"):
                 self._promote(name, plan.version)
+            replace(self.root / name / "last_trial.json", json.dumps(ended).encode() + b"\n")
             (self.root / name / "trial.json").unlink()
         return True
 
@@ -216,8 +219,8 @@ class RepositoryWriter(Repository):
                 yield
             except OSError as error:  # what was written so far is whole: see `replace` and `_place`
                 raise Conflict(
-                    f"The folder of {name} cannot be written to ({error.strerror}): nothing was changed for readers. "
-                    "Make room or make it writable, and do it again."
+                    f"The folder of {name} cannot be written to ({error.strerror}). Readers see the old state or the "
+                    "new one, never half of it. Make room or make it writable, and do it again."
                 ) from error
 
 

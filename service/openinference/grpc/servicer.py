@@ -84,7 +84,7 @@ class Servicer:
 
     async def RepositoryIndex(self, request: Message, _: Caller) -> Message:
         _only_repository(request)
-        found = index(self._context.engine, request.ready)
+        found = await index(self._context, request.ready)
         return _as(messages.RepositoryIndexResponse, {"models": found})
 
     async def RepositoryModelLoad(self, request: Message, caller: Caller) -> Message:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 
 from service.errors import BadRequest, PayloadTooLarge
 from service.http.body import read_body
-from service.http.deps import EngineDep, SettingsDep, WatcherDep, admin_only
+from service.http.deps import ContextDep, SettingsDep, WatcherDep, admin_only
 from service.inputs.json_chunks import loads
 from service.openinference.http.schemas import IndexEntry, IndexRequest, ModelName, errors
 from service.openinference.index import check_load_parameters
@@ -44,12 +44,12 @@ PARAMETERS = {"type": "object", "properties": {"parameters": {"type": "object"}}
     "/v2/repository/index",
     response_model=list[IndexEntry],
     summary="All published versions",
-    responses=errors(400, 413),
+    responses=errors(400, 413, 503),
     openapi_extra=_body(IndexRequest.model_json_schema()),
 )
-async def index(engine: EngineDep, body: JsonDep) -> list[dict[str, str]]:
+async def index(context: ContextDep, body: JsonDep) -> list[dict[str, str]]:
     """All published versions of all models, and whether each is served."""
-    return repository_index(engine, body.get("ready", False))
+    return await repository_index(context, body.get("ready", False))
 
 
 @admin.post("/v2/repository/models/{model}/load", summary="Load a model", openapi_extra=_body(PARAMETERS))

@@ -28,7 +28,7 @@ def app(tmp_path: Path) -> FastAPI:
 
 
 def states(app: FastAPI, only_ready: bool = False) -> dict[tuple[str, str], tuple[str, str]]:
-    found = index(app.state.context.engine, only_ready)
+    found = asyncio.run(index(app.state.context, only_ready))
     assert all(list(entry) == ["name", "version", "state", "reason"] for entry in found)
     return {(entry["name"], entry["version"]): (entry["state"], entry["reason"]) for entry in found}
 
@@ -77,7 +77,7 @@ def test_a_canary_is_ready_and_a_shadow_is_not(app: FastAPI, tmp_path: Path, sha
 @pytest.mark.parametrize("only_ready", ["true", 1, None, []])
 def test_ready_must_be_a_boolean(app: FastAPI, only_ready: Any) -> None:
     with pytest.raises(BadRequest, match="true or false"):
-        index(app.state.context.engine, only_ready)
+        asyncio.run(index(app.state.context, only_ready))
 
 
 @pytest.mark.parametrize("parameters", [{}, {"note": 1}, {"configuration": {}}, {"my file:": 1}])
