@@ -16,6 +16,7 @@ DigitsError                     500   base: str(error) is the sentence a caller 
 ├── ProviderUnavailable         500   the execution provider asked for does not work here; start-up only
 ├── FeedbackFull                507   the feedback file holds all that it may
 ├── FeedbackUnavailable         503   the feedback file cannot be used
+├── RunTimeout                  504   a run of the model took too long and was ended
 └── Unavailable                 503   full, draining or not ready; `retry_after` in seconds
 """
 
@@ -84,6 +85,10 @@ class FeedbackFull(DigitsError):
 
 class FeedbackUnavailable(DigitsError):
     status = 503
+
+
+class RunTimeout(DigitsError):
+    status = 504
 
 
 class InvalidValue(DigitsError):

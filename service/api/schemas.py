@@ -20,6 +20,7 @@ PROBLEMS = {
     415: "A Content-Type, or a picture, of a kind that is not read here",
     422: "Well-formed, but wrong values; `field` names where",
     507: "The feedback file holds all that it may",
+    504: "A run of the model took too long",
     503: "Full, draining or without a model; try again after Retry-After seconds",
 }
 

@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.digits import Pixels, Probabilities
-from service.errors import ModelBroken, ProviderUnavailable
+from service.engine.graph_check import MAX_FILE_BYTES, check_graph
+from service.engine.operators import Operators
+from service.engine.run_watchdog import RunWatchdog
+from service.errors import ModelBroken, ProviderUnavailable, RunTimeout
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when the library loads
 import onnxruntime as ort
@@ -45,8 +48,9 @@ class Model:
         has_lecture_output: whether the lecture's own (n, 10, 10, 1) output can be asked for.
     """
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: ort.InferenceSession, watchdog: RunWatchdog | None = None) -> None:
         self._session = session
+        self._watchdog = watchdog
         _check_signature(session)
         self.provider = "cuda" if PROVIDERS["cuda"] in session.get_providers() else "cpu"
         self.batch_rows = BATCH_ROWS[self.provider]
@@ -54,23 +58,30 @@ class Model:
         self.has_lecture_output = LECTURE_OUTPUT in {o.name for o in session.get_outputs()}
 
     @classmethod
-    def load(cls, source: Path | bytes, provider: str = "cpu", threads: int = 1) -> Model:
+    def load(
+        cls,
+        source: Path | bytes,
+        provider: str = "cpu",
+        threads: int = 1,
+        operators: Operators | None = None,
+        watchdog: RunWatchdog | None = None,
+    ) -> Model:
         """Load an ONNX file (or its bytes), check that it is a digit classifier, and run it once.
 
         Args:
             source: path of the file, or its content.
             provider: "cpu", "cuda", or "auto": CUDA where it works, else CPU.
             threads: intra-op threads; ONNX Runtime's own default is every core of the host, whatever our share is.
+            operators: those that the model may use; None: as DIGITS_ALLOWED_OPERATORS says.
+            watchdog: ends runs that take too long; None: nobody does.
 
         Raises:
-            ModelBroken: not ONNX, or not a digit classifier.
+            ModelBroken: not ONNX, not a digit classifier, or a program that must not run here (graph_check.py).
             ProviderUnavailable: provider is "cuda" and it does not work here.
         """
-        try:
-            data = source if isinstance(source, bytes) else source.read_bytes()
-        except OSError:
-            raise ModelBroken("The model file is missing or cannot be read.") from None
-        model = cls(_session(data, choose_provider(provider, data), threads))
+        data = source if isinstance(source, bytes) else _read(source)
+        check_graph(data, operators or Operators.from_environment())
+        model = cls(_session(data, choose_provider(provider, data), threads), watchdog)
         model._warm()
         return model
 
@@ -82,6 +93,9 @@ class Model:
 
         Returns:
             float32 (n, 10): for each digit the probability of each class; rows sum to 1.
+
+        Raises:
+            RunTimeout: the watchdog ended the run.
         """
         return self._run([OUTPUT], pixels)[0]
 
@@ -118,18 +132,34 @@ class Model:
             raise ModelBroken("The model does not reproduce the self-test stored in its card; publish it again.")
 
     def _run(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
-        return self._run_bound(wanted, pixels) if self.provider == "cuda" else self._run_plain(wanted, pixels)
+        watchdog = self._watchdog
+        if watchdog is None:
+            return self._run_with(wanted, pixels, None)
+        key, options = watchdog.begin()
+        try:
+            answers = self._run_with(wanted, pixels, options)
+        except BaseException as error:
+            if watchdog.finish(key, options) or not isinstance(error, Exception):
+                raise
+            raise RunTimeout(f"The model took longer than {watchdog.timeout_s:g} s, and its run was ended.") from None
+        watchdog.finish(key, options)
+        return answers
 
-    def _run_plain(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
-        return self._session.run(wanted, {INPUT: pixels.reshape(-1, *INPUT_SHAPE)})  # type: ignore[no-any-return]
+    def _run_with(self, wanted: list[str], pixels: Pixels, options: ort.RunOptions | None) -> list[NDArray[np.float32]]:
+        if self.provider == "cuda":
+            return self._run_bound(wanted, pixels, options)
+        found = self._session.run(wanted, {INPUT: pixels.reshape(-1, *INPUT_SHAPE)}, options)
+        return found  # type: ignore[no-any-return]
 
-    def _run_bound(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
+    def _run_bound(
+        self, wanted: list[str], pixels: Pixels, options: ort.RunOptions | None = None
+    ) -> list[NDArray[np.float32]]:
         """For CUDA: the pixels, a byte each, go to the GPU in one copy, and outputs come back when all are done."""
         binding = self._session.io_binding()
         binding.bind_cpu_input(INPUT, np.ascontiguousarray(pixels.reshape(-1, *INPUT_SHAPE)))
         for name in wanted:
             binding.bind_output(name, self.provider)
-        self._session.run_with_iobinding(binding)
+        self._session.run_with_iobinding(binding, options)
         return binding.copy_outputs_to_cpu()  # type: ignore[no-any-return]
 
     def _warm(self) -> None:
@@ -162,6 +192,15 @@ def choose_provider(wanted: str, data: bytes) -> str:
     return "cpu"
 
 
+def _read(path: Path) -> bytes:
+    """The file's content, or one byte more than may be had."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except OSError:
+        raise ModelBroken("The model file is missing or cannot be read.") from None
+
+
 def _session(data: bytes, provider: str, threads: int) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(data, _options(threads), providers=_providers(provider))
@@ -179,6 +218,7 @@ def _options(threads: int) -> ort.SessionOptions:
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_mem_pattern = False  # one is kept for each size of batch, and ours come in every size
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # never its own format, which we do not check
     options.log_severity_level = 4  # our own message says what was wrong; its lines name paths
     return options
 

@@ -79,7 +79,7 @@ async def _packed(body: bytes, json_size: int, accept: bytes) -> tuple[bytes, He
 
 def router(infer: Infer) -> APIRouter:
     """The same handler as documented routes."""
-    routes = APIRouter(responses=errors(400, 404, 408, 413, 415, 503))
+    routes = APIRouter(responses=errors(400, 404, 408, 413, 415, 503, 504))
 
     async def one(request: Request, model: ModelName) -> Response:
         """The version that is served answers, or a canary its share of requests."""

@@ -18,6 +18,7 @@ DESCRIPTIONS = {
     408: "The body came too slowly",
     413: "Body or number of digits over a limit",
     415: "A compression, or a picture, of a kind that is not read here",
+    504: "A run of the model took too long",
     503: "Full, or the model is unloaded; try again after Retry-After seconds",
 }
 ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
