@@ -40,7 +40,12 @@ train: $(VENV)/.training  ## train, export, evaluate, publish, promote if not wo
 
 .PHONY: clean
 clean:  ## remove the virtual environment and what tools left behind
-	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+.PHONY: docs
+docs: $(VENV)/.docs  ## build the documentation into build/docs; every warning is an error
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -d build/doctrees docs build/docs $(ARGS)
+	@echo "build/docs/index.html"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -65,10 +70,15 @@ $(VENV)/.training: $(VENV)/.service
 	@$(PIP) install -c constraints.txt -e '.[training,dev]'
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.service
+	@echo "Installing Sphinx ..."
+	@$(PIP) install -c constraints.txt -e '.[docs]'
+	@touch $@
+
 .PHONY: update-constraints
 update-constraints:  ## pin the newest versions that fit pyproject.toml
 	rm -rf /tmp/digits-constraints && $(PYTHON) -m venv /tmp/digits-constraints
-	/tmp/digits-constraints/bin/pip install --quiet -e '.[training,dev]'
+	/tmp/digits-constraints/bin/pip install --quiet -e '.[training,dev,docs]'
 	(echo "# The versions that were tested, for every extra. Made anew by: make update-constraints"; \
 		/tmp/digits-constraints/bin/pip freeze --exclude-editable) > constraints.txt
 

@@ -19,18 +19,32 @@ PROTOCOLS = re.compile(r"/v[12](/|$)")
 INTERNAL_ERROR = "Something went wrong here, not in your request. Try again, and report the x-request-id."
 
 
+def document(path: str, status: int, detail: str, **more: Any) -> tuple[str, bytes]:
+    """Media type and body of the error document that callers of this path expect.
+
+    Args:
+        path: of the request; empty where it is not known.
+        status: of the answer.
+        detail: one sentence: what was wrong and what to do.
+        more: members that only problem documents have, such as `field`.
+    """
+    if PROTOCOLS.match(path):
+        return "application/json", orjson.dumps({"error": detail})
+    found = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+    return MEDIA_TYPE, orjson.dumps(found)
+
+
 def error_response(path: str, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
-    """The error document that callers of this path expect."""
-    if not PROTOCOLS.match(path):
-        return problem(status, detail, headers, **more)
-    status = 400 if status in (409, 422) else status
-    return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
+    """The answer with that document; under /v1 and /v2 a 409 or 422 becomes 400."""
+    media_type, body = document(path, status, detail, **more)
+    if PROTOCOLS.match(path) and status in (409, 422):
+        status = 400
+    return Response(body, status, headers, media_type)
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
     """One problem document: type, title, status, detail, and what else the error knows."""
-    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
-    return Response(orjson.dumps(document), status, headers, MEDIA_TYPE)
+    return error_response("", status, detail, headers, **more)
 
 
 def from_error(error: DigitsError, path: str) -> Response:

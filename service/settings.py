@@ -1,4 +1,4 @@
-"""Every knob of the service: an environment variable DIGITS_<NAME> or a flag of `python -m service`."""
+"""Every setting of the service: an environment variable DIGITS_<NAME> or a flag of `python -m service`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationInfo, WrapValidator, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-AUTO_WORKERS = 0  # until container.py has counted
+AUTO_WORKERS = 0  # until server/resources.py has counted the CPUs
 
 
 def _number_or_auto(value: Any, number: Callable[[Any], int]) -> int:
@@ -19,7 +19,7 @@ def _number_or_auto(value: Any, number: Callable[[Any], int]) -> int:
 class Settings(BaseSettings):
     """Digit Recognizer: serve an ONNX digit classifier over HTTP.
 
-    Each flag can be given as an environment variable instead: --models-dir is DIGITS_MODELS_DIR. A flag wins.
+    Each flag can be given as an environment variable instead: --models-dir is DIGITS_MODELS_DIR. Flags take precedence.
     """
 
     model_config = SettingsConfigDict(env_prefix="DIGITS_", cli_kebab_case=True, cli_prog_name="python -m service")
@@ -27,12 +27,15 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on. 0.0.0.0 lets other machines in.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 asks the system for a free one.")
     grpc_port: int | None = Field(
-        None, ge=0, le=65535, description="Port for the V2 protocol over gRPC; needs the extra grpc. None: off."
+        None,
+        ge=0,
+        le=65535,
+        description="Port for the Open Inference Protocol over gRPC; needs the extra grpc. None: off.",
     )
     models_dir: Path = Field(Path("models"), description="The model repository: <name>/<version>/model.onnx.")
-    model: str = Field("digits", description="The model that /predict and /model mean.")
+    model: str = Field("digits", description="Name of the default model: /predict and /model use it.")
     provider: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Execution provider. auto: CUDA where it works, else CPU. cuda: refuse to start without."
+        "auto", description="Execution provider. auto: CUDA if it works, else CPU. cuda: do not start without CUDA."
     )
     allowed_operators: str = Field(
         "exporter",
@@ -44,38 +47,46 @@ class Settings(BaseSettings):
         10, ge=0.1, le=3600, description="Longest time of one run of a model, in seconds; then 504."
     )
     workers: Annotated[int, Field(ge=1, le=256), WrapValidator(_number_or_auto)] = Field(
-        1, description="Worker processes. auto: one a CPU, as far as the container's CPUs and memory go."
+        1, description="Worker processes. auto: one per CPU, within the container's limits on CPU and memory."
     )
     drain_s: float = Field(
-        0, ge=0, le=3600, description="After SIGTERM, time to go on serving while not ready, in seconds."
+        0, ge=0, le=3600, description="Time after SIGTERM to keep serving while reporting not ready, in seconds."
     )
     grace_s: float = Field(
-        30, gt=0, le=86400, description="Longest time from SIGTERM to the end, drain_s in it, in seconds."
+        30, gt=0, le=86400, description="Maximum time from SIGTERM to exit, including drain_s, in seconds."
     )
-    admin_key: SecretStr | None = Field(None, description="Key for promote and rollback over HTTP. None: they are off.")
+    admin_key: SecretStr | None = Field(None, description="Key for promote and rollback over HTTP. None: both are off.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, in bytes.")
-    body_timeout_s: float = Field(120, gt=0, description="Longest time a request's body may take to come, in seconds.")
-    max_instances: int = Field(30_000, ge=1, description="Most digits in one request. Kaggle's test.csv has 28,000.")
-    max_queue_rows: int = Field(60_000, ge=1, description="Most digits waiting or running before 503.")
-    max_image_pixels: int = Field(16_000_000, ge=784, description="Largest picture, in pixels, read from its header.")
-    max_files: int = Field(100, ge=1, description="Most files in one multipart/form-data request.")
-    feedback_path: Path = Field(Path("feedback.sqlite"), description="Where corrected digits are kept, an SQLite file.")
-    max_feedback_rows: int = Field(100_000, ge=1, description="Most corrected digits to keep; about 1 kB each.")
-    recent_rows: int = Field(4096, ge=1, le=1_000_000, description="Last digits to remember, for feedback and drift.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line to log.")
-    log_format: Literal["text", "json"] = Field("text", description="Log lines for people, or one JSON object a line.")
-    access_log: bool = Field(False, description="Log every request, not only those refused.")
-    run_dir: Path | None = Field(None, description="Folder the workers share; made by itself when there are several.")
+    body_timeout_s: float = Field(120, gt=0, description="Maximum time to receive a request's body, in seconds.")
+    max_instances: int = Field(30_000, ge=1, description="Maximum digits per request. Kaggle's test.csv has 28,000.")
+    max_queue_rows: int = Field(
+        60_000, ge=1, description="Maximum digits waiting or running; more are answered with 503."
+    )
+    max_image_pixels: int = Field(16_000_000, ge=784, description="Largest picture, in pixels; checked in its header.")
+    max_files: int = Field(100, ge=1, description="Maximum files per multipart/form-data request.")
+    feedback_path: Path = Field(
+        Path("feedback.sqlite"), description="SQLite file in which corrected digits are stored."
+    )
+    max_feedback_rows: int = Field(100_000, ge=1, description="Maximum corrected digits to store; about 1 kB each.")
+    recent_rows: int = Field(
+        4096, ge=1, le=1_000_000, description="Number of latest digits to remember, for feedback and drift."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest severity to log.")
+    log_format: Literal["text", "json"] = Field("text", description="Log lines as text, or one JSON object per line.")
+    access_log: bool = Field(False, description="Log every request, not only errors.")
+    run_dir: Path | None = Field(
+        None, description="Folder that workers share; created automatically if there are several."
+    )
 
     @field_validator("grace_s")
     @classmethod
-    def _longer_than_the_drain(cls, grace_s: float, others: ValidationInfo) -> float:
+    def _longer_than_drain_s(cls, grace_s: float, others: ValidationInfo) -> float:
         if grace_s <= others.data.get("drain_s", 0):
-            raise ValueError("it must be longer than DIGITS_DRAIN_S, or nothing could finish")
+            raise ValueError("it must be longer than DIGITS_DRAIN_S, or no request could finish")
         return grace_s
 
     @field_validator("admin_key", mode="before")
     @classmethod
     def _empty_is_none(cls, key: object) -> object:
-        """DIGITS_ADMIN_KEY= in a compose file means no key, and not the key of no characters."""
+        """DIGITS_ADMIN_KEY= in a Compose file means no key, not an empty key."""
         return key or None

@@ -33,7 +33,7 @@ def loaded(code: str) -> set[str]:
 
 
 def test_the_service_loads_nothing_of_the_trainer() -> None:
-    assert not loaded("import service.app, service.__main__") & {*TRAINER, *NOT_AT_START, "tests"}
+    assert not loaded("import service.app, service.start, service.__main__") & {*TRAINER, *NOT_AT_START, "tests"}
 
 
 @pytest.mark.parametrize("module", SHARED)
@@ -47,7 +47,7 @@ def test_importing_the_service_does_nothing() -> None:
 import os, threading
 os.environ["DIGITS_PORT"] = "nonsense"
 before = set(os.listdir("."))
-import service.app, service.__main__
+import service.app, service.start, service.__main__
 assert threading.active_count() == 1, threading.enumerate()
 assert set(os.listdir(".")) == before
 """

@@ -27,7 +27,7 @@ STEPS = {
     "uvicorn": "import uvicorn",
     "FastAPI": "import fastapi",
     "pydantic-settings, prometheus-client, orjson": "import pydantic_settings, prometheus_client, orjson",
-    "the modules of service/": "import service.__main__",
+    "the modules of service/": "import service.start",
     "the application: routes, model loaded and warmed up": (
         "from service.app import create_app; from service.settings import Settings; "
         "app = create_app(Settings(feedback_path='/dev/null'))"

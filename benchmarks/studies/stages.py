@@ -29,7 +29,8 @@ from benchmarks.harness import ceiling
 from benchmarks.harness.digits import digits
 from benchmarks.harness.forms import json_body, png_body, raw_body
 from service.app import create_app
-from service.server.protocol import Headers, Protocol, Reply
+from service.server.exchange import Headers, Reply
+from service.server.protocol import Protocol
 from service.settings import Settings
 
 TURNS = 10  # of the event loop per repetition; a figure is their mean

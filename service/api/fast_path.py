@@ -18,7 +18,7 @@ from service.engine.inference import InlineInference
 from service.engine.version import LoadedVersion
 from service.errors import DigitsError
 from service.problems import from_error, internal_error
-from service.server.protocol import Headers, Reply
+from service.server.exchange import Headers, Reply
 
 log = logging.getLogger("service")
 
@@ -27,7 +27,7 @@ UNUSUAL = {b"content-encoding", b"expect"}
 
 
 class FastPath:
-    """What the protocol asks first; see `service.server.protocol.FastPath`."""
+    """What the protocol asks first; see `service.server.exchange.FastPath`."""
 
     method, url = METHOD.encode(), PATH.encode()
 

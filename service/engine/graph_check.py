@@ -15,9 +15,9 @@ from service.engine.onnx_schema import SCHEMA
 from service.engine.operators import DOMAINS, ENVIRONMENT, ONNX, Operators
 from service.engine.protobuf import MalformedMessage, Message, parse
 from service.errors import ModelBroken
+from service.repository.bounded_file import MAX_MODEL_BYTES
 
-MAX_FILE_BYTES = 512 * 2**20
-MAX_TENSOR_BYTES = MAX_FILE_BYTES  # of one tensor that a shape describes, for one digit
+MAX_TENSOR_BYTES = MAX_MODEL_BYTES  # of one tensor that a shape describes, for one digit
 MAX_NODES = 10_000
 MAX_SUBGRAPHS = 3  # inside one another
 MAX_DEPTH = 48  # protobuf messages inside one another: a graph inside a graph is three
@@ -50,8 +50,8 @@ def check_graph(data: bytes, operators: Operators) -> None:
     Raises:
         ModelBroken: it is no ONNX file, or one that must not be run.
     """
-    if len(data) > MAX_FILE_BYTES:
-        raise ModelBroken(f"The model file has {len(data):,} bytes; at most {MAX_FILE_BYTES:,} are read.")
+    if len(data) > MAX_MODEL_BYTES:
+        raise ModelBroken(f"The model file has {len(data):,} bytes; at most {MAX_MODEL_BYTES:,} are read.")
     try:
         model = parse(SCHEMA, "model", data, MAX_DEPTH)
     except MalformedMessage as error:

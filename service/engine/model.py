@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.digits import Pixels, Probabilities
-from service.engine.graph_check import MAX_FILE_BYTES, check_graph
+from service.engine.graph_check import check_graph
 from service.engine.operators import Operators
 from service.engine.run_watchdog import RunWatchdog
-from service.errors import ModelBroken, ProviderUnavailable, RunTimeout
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when the library loads
-import onnxruntime as ort
+from service.engine.session import PROVIDERS, choose_provider, make_session
+from service.errors import ModelBroken, RunTimeout
+from service.repository.bounded_file import MAX_MODEL_BYTES
 
 INPUT, INPUT_TYPE, INPUT_SHAPE = "pixels", "tensor(uint8)", [28, 28, 1]
 OUTPUT, OUTPUT_TYPE, OUTPUT_SHAPE = "probabilities", "tensor(float)", [10]
@@ -25,17 +24,7 @@ LECTURE_OUTPUT, LECTURE_SHAPE = "lecture_output", [10, 10, 1]
 CLASSES = OUTPUT_SHAPE[0]
 TOLERANCE = 1e-4  # between machines: float32 sums in another order
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 BATCH_ROWS = {"cpu": 32, "cuda": 1024}  # on a CPU a digit costs the same from 32 on, and memory grows with the batch
-CUDA_OPTIONS = {
-    "use_tf32": "0",  # its ten bits of mantissa would not reproduce the CPU's answers to 1e-4
-    "cudnn_conv_algo_search": "HEURISTIC",  # the default tries all, anew for each size of batch that it meets
-    "arena_extend_strategy": "kSameAsRequested",  # the default doubles, whatever was asked for
-}
-CUDA_ADVICE = (
-    "install onnxruntime-gpu in place of onnxruntime, with an NVIDIA driver, CUDA 12 and cuDNN 9, "
-    "or set DIGITS_PROVIDER=cpu"
-)
 
 
 class Model:
@@ -81,7 +70,7 @@ class Model:
         """
         data = source if isinstance(source, bytes) else _read(source)
         check_graph(data, operators or Operators.from_environment())
-        model = cls(_session(data, choose_provider(provider, data), threads), watchdog)
+        model = cls(make_session(data, choose_provider(provider, data), threads), watchdog)
         model._warm()
         return model
 
@@ -100,7 +89,7 @@ class Model:
         return self._run([OUTPUT], pixels)[0]
 
     def lecture_output(self, pixels: Pixels) -> NDArray[np.float32]:
-        """The lecture's own output, float32 (n, 10, 10, 1): one softmax over 100 cells (LECTURE.md section 1)."""
+        """The lecture's own output, float32 (n, 10, 10, 1): one softmax over 100 cells (docs/lecture)."""
         if not self.has_lecture_output:
             raise ModelBroken(f"This model has no output {LECTURE_OUTPUT}; the architecture lecture-cnn has.")
         return self._run([LECTURE_OUTPUT], pixels)[0]
@@ -146,10 +135,14 @@ class Model:
         return answers
 
     def _run_with(self, wanted: list[str], pixels: Pixels, options: ort.RunOptions | None) -> list[NDArray[np.float32]]:
-        if self.provider == "cuda":
-            return self._run_bound(wanted, pixels, options)
-        found = self._session.run(wanted, {INPUT: pixels.reshape(-1, *INPUT_SHAPE)}, options)
-        return found  # type: ignore[no-any-return]
+        run = self._run_bound if self.provider == "cuda" else self._run_plain
+        return run(wanted, pixels, options)
+
+    def _run_plain(
+        self, wanted: list[str], pixels: Pixels, options: ort.RunOptions | None = None
+    ) -> list[NDArray[np.float32]]:
+        feed = {INPUT: pixels.reshape(-1, *INPUT_SHAPE)}
+        return self._session.run(wanted, feed, options)  # type: ignore[no-any-return]
 
     def _run_bound(
         self, wanted: list[str], pixels: Pixels, options: ort.RunOptions | None = None
@@ -178,49 +171,13 @@ class Model:
             raise ModelBroken(what) from error
 
 
-def choose_provider(wanted: str, data: bytes) -> str:
-    """Turn "auto" into "cuda" or "cpu" by trying; refuse "cuda" with advice where it does not work."""
-    if wanted == "cpu" or (wanted == "auto" and PROVIDERS["cuda"] not in ort.get_available_providers()):
-        return "cpu"
-    if PROVIDERS["cuda"] not in ort.get_available_providers():
-        raise ProviderUnavailable(f"This ONNX Runtime was built without CUDA: {CUDA_ADVICE}.")
-    # ONNX Runtime falls back to the CPU by itself, with a line on stderr, where the driver or a library is missing
-    if PROVIDERS["cuda"] in _session(data, "cuda", 1).get_providers():
-        return "cuda"
-    if wanted == "cuda":
-        raise ProviderUnavailable(f"ONNX Runtime offers CUDA but cannot start it: {CUDA_ADVICE}.")
-    return "cpu"
-
-
 def _read(path: Path) -> bytes:
     """The file's content, or one byte more than may be had."""
     try:
         with path.open("rb") as file:
-            return file.read(MAX_FILE_BYTES + 1)
+            return file.read(MAX_MODEL_BYTES + 1)
     except OSError:
         raise ModelBroken("The model file is missing or cannot be read.") from None
-
-
-def _session(data: bytes, provider: str, threads: int) -> ort.InferenceSession:
-    try:
-        return ort.InferenceSession(data, _options(threads), providers=_providers(provider))
-    except Exception as error:  # ONNX Runtime raises a dozen unrelated types, all of which mean this
-        raise ModelBroken("The model file is not an ONNX model that this ONNX Runtime can load.") from error
-
-
-def _providers(provider: str) -> list[Any]:
-    return [(PROVIDERS["cuda"], CUDA_OPTIONS), PROVIDERS["cpu"]] if provider == "cuda" else [PROVIDERS["cpu"]]
-
-
-def _options(threads: int) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_mem_pattern = False  # one is kept for each size of batch, and ours come in every size
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # never its own format, which we do not check
-    options.log_severity_level = 4  # our own message says what was wrong; its lines name paths
-    return options
 
 
 def _describe(argument: ort.NodeArg) -> dict[str, Any]:

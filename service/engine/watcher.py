@@ -17,6 +17,7 @@ from service.engine.rollout import Rollout
 from service.engine.validation import check
 from service.errors import Conflict, DigitsError, NoSuchModel
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from service.telemetry.scoreboard import ALIVE_SECONDS, Scoreboard, WorkerState, rollout_counts
 
 log = logging.getLogger("service")
@@ -37,7 +38,7 @@ class Watcher:
     def __init__(self, engine: Engine, scoreboard: Scoreboard) -> None:
         self._engine = engine
         self._scoreboard = scoreboard
-        self._repository = engine.repository
+        self._repository = RepositoryWriter(engine.repository.root)
         self._busy = asyncio.Lock()
         self._refused: dict[tuple[str, int], Signature] = {}
         self._over: set[str] = set()  # trials that this process ended, though it may not write so

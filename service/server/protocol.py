@@ -1,83 +1,33 @@
 """uvicorn's HTTP protocol with a fast path past ASGI, and limits on the head of a request, in bytes and in seconds.
 
-A request that arrived whole in one packet, with none before it unanswered, is offered to the fast path first. One that
-the fast path declines takes the usual way: uvicorn learns of its head only then. While the fast path owns a request, an
-Exchange is the stand-in for uvicorn's cycle, so that pipelining, draining and closing work as usual.
+A request that arrived whole in one packet, with no unanswered request before it, is offered to the fast path first. If
+the fast path declines, uvicorn learns of its head only then. While the fast path owns a request, an Exchange is the
+stand-in for uvicorn's cycle, so that pipelining, draining and closing work as usual.
 
-What is refused here never becomes a request: the answer is made by hand, and says the same as problems.py would.
-
-And no upgrades: clients that offer HTTP/2 with their first request (curl --http2, Java's) are answered in HTTP/1.1, as
-RFC 9110 allows. httptools would take such a request to end with its head.
+Upgrades are never accepted: clients that offer HTTP/2 with their first request (curl --http2, Java's) are answered in
+HTTP/1.1, as RFC 9110 section 7.8 allows. httptools alone would take such a request to end with its head.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import deque
-from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
-from typing import Protocol as Interface
 
-import orjson
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from service.server.exchange import Exchange, FastPath
+from service.server.limits import HEAD_TIMEOUT_S, HEAD_TOO_LARGE, HEAD_TOO_SLOW, MAX_HEAD_BYTES, Limits
+from service.server.rejection import INTERNAL_ERROR, NOT_HTTP, Rejection
+
 log = logging.getLogger("service")
-
-MOST_HEAD_BYTES = 64 * 1024
-HEAD_TIMEOUT_S = 30.0
-PROTOCOLS = re.compile(rb"/v[12](/|$)")  # whose errors are {"error": sentence}
-NO_HTTP = 400, "This is no HTTP/1.1 request; check its method, its headers, and its Content-Length or its chunks."
-TOO_LARGE = 431, f"The head of the request is over the limit of {MOST_HEAD_BYTES:,} bytes; send fewer headers."
-TOO_SLOW = 408, f"The head of the request did not come within {HEAD_TIMEOUT_S:g} seconds; send it again."
-
-OUR_MISTAKE = 500, "Something went wrong here, not in your request. Try again."
-
-Rejection = tuple[int, str]
-Headers = list[tuple[bytes, bytes]]  # names in lower case
-Reply = Callable[[int, bytes, bytes, bool], None]  # status, lines of the head, body, whether to close behind it
-
-
-class FastPath(Interface):
-    """Answers one kind of request without ASGI.
-
-    Attributes:
-        method, url: of the requests that it is asked about.
-    """
-
-    @property
-    def method(self) -> bytes: ...
-
-    @property
-    def url(self) -> bytes: ...
-
-    def take(self, headers: Headers, body: bytes, reply: Reply) -> bool:
-        """Take this request, and call `reply` once, now or later; or leave it to ASGI."""
-        ...
-
-
-class Exchange:
-    """Stand-in for uvicorn's RequestResponseCycle while the fast path owns a request.
-
-    A connection has one, used again and again. It knows nothing of its connection: a circle of the two would be left to
-    the garbage collector, which comes rarely here.
-    """
-
-    message_event = asyncio.Event()  # set when the connection is lost; nobody waits for it
-    more_body = False
-
-    def __init__(self) -> None:
-        self.response_complete = True
-        self.disconnected = False
-        self.keep_alive = True
 
 
 class Flow(FlowControl):
-    """Reads on only where no request waits behind another: who sends many, and reads no answer, is not listened to."""
+    """Back-pressure: resumes reading only when no pipelined request waits."""
 
     def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
         super().__init__(transport)
@@ -89,16 +39,12 @@ class Flow(FlowControl):
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. Its limits cost nothing while heads come in one piece, as they nearly always do."""
+    """One connection. Its limits cost next to nothing while each head arrives in one packet, as nearly all do."""
 
-    _in_head = False
-    _progress = False  # whether a head began, or a body went on, in the packet that is parsed
-    _bare_bytes = 0  # since then: of a head, of chunks' sizes and extensions, of trailers
-    _timer: asyncio.TimerHandle | None = None  # of a head that comes slowly
-    _idle_timer: asyncio.TimerHandle | None = None
-    _idle_since = 0.0
-    _held: list[bytes] | None = None  # the body of a request that the fast path may take, as far as it is parsed
-    _offered = False  # an upgrade, by the request whose head has been parsed
+    _limits: Limits
+    _timer: asyncio.TimerHandle | None = None  # the only one: for slow heads and idle connections
+    _held: list[bytes] | None = None  # parsed parts of the body of a request that the fast path may take
+    _offers_upgrade = False  # the request whose head was parsed last
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -108,64 +54,65 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = Flow(transport, self.pipeline)
-        self._arm()
+        self._limits = Limits(self.timeout_keep_alive, self.loop.time())
+        self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._check_times)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        if self._idle_timer:
-            self._idle_timer.cancel()
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._progress = False
+        limits = self._limits
+        limits.head_bytes += len(data)
         try:
             self._feed(data)
-        except HttpParserCallbackError:  # a mistake of ours
-            log.exception("a request could not be handed on")
-            self._reject(OUR_MISTAKE)
+        except HttpParserCallbackError:  # an error in our own callbacks
+            log.exception("a request could not be passed on")
+            self._reject(INTERNAL_ERROR)
         except HttpParserError:
             self.send_400_response("")
-        if self._held is not None and not self.transport.is_closing():  # there is more to come
-            self._go_the_usual_way()
-        self._bare_bytes = 0 if self._progress else self._bare_bytes + len(data)
-        if self._bare_bytes > MOST_HEAD_BYTES:
-            self._reject(TOO_LARGE)
-        elif self._in_head and self._timer is None:
-            self._arm()
+        if self._held is not None and not self.transport.is_closing():  # the rest of its body is still to come
+            self._pass_to_asgi()
+        if limits.head_bytes > MAX_HEAD_BYTES:
+            self._reject(HEAD_TOO_LARGE)
+        elif limits.in_head and not limits.head_since:
+            self._await_head()
 
     def on_message_begin(self) -> None:
-        self._in_head = self._progress = True
-        self.url, self.headers, self.expect_100_continue = b"", [], False  # as super() does, but for the scope
+        limits = self._limits
+        limits.in_head, limits.head_bytes = True, 0
+        self.url, self.headers, self.expect_100_continue = b"", [], False  # as super() does, except for the scope
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        if self._timer:
-            self._disarm()
+        limits = self._limits
+        limits.in_head, limits.head_since = False, 0.0
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
-            self._offered = True
+            self._offers_upgrade = True
         elif self._may_take_the_fast_path():
             self._held = []
         else:
             self._begin_cycle()
 
     def on_body(self, body: bytes) -> None:
-        self._progress = True
+        self._limits.head_bytes = 0
         if self._held is None:
             super().on_body(body)
         else:
             self._held.append(body)
 
     def on_message_complete(self) -> None:
-        if self._offered:
+        if self._offers_upgrade:
             return
         if self._held is None:
             super().on_message_complete()
         elif not self._takes_the_fast_path(b"".join(self._held)):
-            self._go_the_usual_way()
+            self._pass_to_asgi()
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """As super() has it, with one timer for all pauses between requests, where uvicorn sets one for each."""
+        """As super() does it, without a new timer per request: the connection's timer reads `idle_since`."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -173,12 +120,10 @@ class Protocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
-        self._idle_since = self.loop.time()
-        if self._idle_timer is None:
-            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
+        self._limits.idle_since = self.loop.time()
 
     def reply(self, status: int, head: bytes, body: bytes, close: bool = False) -> None:
-        """Write an answer of the fast path, unless the client went away, and let the next request begin."""
+        """Write an answer of the fast path, unless the client has disconnected, and start the next request."""
         exchange, transport = self._exchange, self.transport
         close = close or not exchange.keep_alive
         if not transport.is_closing():
@@ -193,11 +138,11 @@ class Protocol(HttpToolsProtocol):
         self.on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        if self._answering() and not self.cycle.more_body:  # then there is nothing more to say
+        if self._answering() and not self.cycle.more_body:  # that answer comes first, and ends the connection
             self.cycle.keep_alive = False
             self.flow.pause_reading()
         else:
-            self._reject(NO_HTTP)
+            self._reject(NOT_HTTP)
 
     # -- the fast path ----------------------------------------------------------------------------------------------
 
@@ -224,32 +169,32 @@ class Protocol(HttpToolsProtocol):
         self.cycle = before
         return False
 
-    def _go_the_usual_way(self) -> None:
+    def _pass_to_asgi(self) -> None:
         held, self._held = self._held, None
         self._begin_cycle()
         if held:
             super().on_body(b"".join(held))
 
     def _begin_cycle(self) -> None:
-        """What super() does at the begin of a request and at the end of its head, for those that need it."""
+        """What super() does at the start of a request and at the end of its head, for requests that go to ASGI."""
         url, headers, expect = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect
-        self.headers.extend(headers)  # they are the scope's too
+        self.headers.extend(headers)  # in place: the scope holds the same list
         super().on_headers_complete()
 
-    # -- limits and refusals ----------------------------------------------------------------------------------------
+    # -- parsing, limits and rejections -----------------------------------------------------------------------------
 
     def _feed(self, data: bytes | memoryview) -> None:
-        """Parse, and wherever the parser stops at an offer to upgrade, parse that head again without the offer."""
+        """Parse; where the parser stops at an offer to upgrade, parse that head again without the offer."""
         while True:
             try:
                 self.parser.feed_data(data)
                 return
             except HttpParserUpgrade as stopped:
-                if not self._offered:
-                    return  # CONNECT: what comes behind it is no HTTP
-                self._offered = False
+                if not self._offers_upgrade:
+                    return  # CONNECT: what follows it is not HTTP
+                self._offers_upgrade = False
                 data = memoryview(data)[stopped.args[0] :]
                 head = [
                     b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
@@ -262,51 +207,37 @@ class Protocol(HttpToolsProtocol):
         """Whether a request before the one that is parsed, or this one, still waits for its answer."""
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _arm(self) -> None:
-        self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_timed_out)
+    def _await_head(self) -> None:
+        """A packet ended within a head: the rest has 30 seconds."""
+        self._limits.head_since = self.loop.time()
+        self._restart_timer(HEAD_TIMEOUT_S)
 
-    def _head_timed_out(self) -> None:
-        if self._answering():  # the rest may wait unread, behind a request that takes long
-            self._arm()
-        else:
-            self._reject(TOO_SLOW)
-
-    def _close_if_idle(self) -> None:
-        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if self._in_head or self._answering():  # the pause is over; another one begins behind the answer
-            left = self.timeout_keep_alive
+    def _check_times(self) -> None:
+        """The timer has run down: act on a limit that is passed, or wait for the next one."""
+        if self.transport.is_closing():
+            return
+        now = self.loop.time()
+        left = self._limits.seconds_left(now, self._answering())
         if left > 0:
-            self._idle_timer = self.loop.call_later(left, self._close_if_idle)
+            self._restart_timer(left)
+        elif self._limits.head_is_too_slow(now):
+            self._reject(HEAD_TOO_SLOW)
         else:
             self.timeout_keep_alive_handler()
 
-    def _disarm(self) -> None:
+    def _restart_timer(self, seconds: float) -> None:
         if self._timer:
             self._timer.cancel()
-            self._timer = None
+        self._timer = self.loop.call_later(seconds, self._check_times)
 
     def _reject(self, rejection: Rejection) -> None:
         if not self.transport.is_closing():
-            self.transport.write(_answer(*rejection, path=getattr(self, "url", b"")))
+            self.transport.write(rejection.response(getattr(self, "url", b"")))
             self.transport.close()
 
 
 def new_parser(protocol: HttpToolsProtocol) -> HttpRequestParser:
-    """A parser such as uvicorn makes for every connection."""
+    """A parser with the same options as uvicorn's own."""
     parser = HttpRequestParser(protocol)
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
-
-
-def _answer(status: int, detail: str, path: bytes) -> bytes:
-    """Head and body; the path is empty where it is not known yet."""
-    title = HTTPStatus(status).phrase
-    if PROTOCOLS.match(path):
-        document: dict[str, Any] = {"error": detail}
-        kind = "application/json"
-    else:
-        kind = "application/problem+json"
-        document = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    body = orjson.dumps(document)
-    head = f"HTTP/1.1 {status} {title}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
-    return head.encode() + b"\r\n" + body

@@ -1,6 +1,6 @@
-"""What this process may use of the machine: CPUs and memory, from its cgroup (version 1 and 2), and what follows.
+"""CPUs and memory that this process may use, from its cgroup (version 1 or 2), and the settings that follow from them.
 
-A container sees the whole host in os.cpu_count() and /proc/meminfo; only the cgroup knows what it was given.
+os.cpu_count() and /proc/meminfo show the whole host; only the cgroup has the container's limits.
 """
 
 from __future__ import annotations
@@ -13,62 +13,62 @@ from pathlib import Path
 from service.settings import Settings
 
 MIB = 2**20
-PROCESS_BYTES = 72 * MIB  # measured: one process with a model loaded and warm, without the pages it shares
-ROW_BYTES = 1600  # measured: pixels, their copy in a batch, probabilities and the answer's text
-PIXEL_BYTES = 13  # measured: a picture with transparency, from its file to 28x28
+PROCESS_BYTES = 72 * MIB  # measured: one process with a warm model, without shared pages
+ROW_BYTES = 1600  # measured: pixels, their copy in a batch, probabilities and the response's text
+PIXEL_BYTES = 13  # measured: a picture with transparency while it is scaled to 28x28
 UNLIMITED = 2**60  # cgroup 1 writes a number near 2**63
-MOST_WORKERS = 256
+MAX_WORKERS = 256
 
 
 @dataclass(frozen=True)
 class Container:
-    """CPUs (a fraction is a share of one) and bytes of memory; None where there is no limit but the machine's."""
+    """CPUs (may be a fraction) and bytes of memory; None if only the machine limits it."""
 
     cpus: float
     memory: int | None
 
     @classmethod
     def read(cls, root: Path = Path("/")) -> Container:
-        """The tightest limits on this process. `root` is where /proc and /sys are."""
+        """The tightest limits on this process. `root` is the folder that holds proc/ and sys/."""
         groups = list(_groups(root))
         quotas = [found for group in groups if (found := _cpus(group))]
         limits = [found for group in groups if (found := _memory(group))]
         return cls(min([len(os.sched_getaffinity(0)), *quotas]), min(limits, default=None))
 
     def workers(self) -> int:
-        """Processes that it has room for: one a CPU, and for several also the parent's memory."""
+        """Number of worker processes: one per CPU, as far as memory allows; several also need their parent's memory."""
         wanted = max(1, math.floor(self.cpus))
         if self.memory:
             wanted = min(wanted, self.memory // (2 * PROCESS_BYTES) - 1)
-        return max(1, min(wanted, MOST_WORKERS))
+        return max(1, min(wanted, MAX_WORKERS))
 
     def threads(self) -> int:
-        """Threads that decode large pictures: more than CPUs would only take memory."""
+        """Number of threads that decode large pictures; more than one per CPU would only use memory."""
         return max(1, math.ceil(self.cpus))
 
     def fit(self, settings: Settings) -> Settings:
-        """Settings that this container has room for: workers where they are `auto`, and limits lowered to what memory
-        allows. What was set by hand is left as it is."""
+        """Fit settings into this container: choose `workers` if it is auto, and lower limits to what memory allows.
+        Settings given explicitly stay as they are."""
         workers = settings.workers or self.workers()
         fitted = {"workers": workers} | {
             name: min(getattr(settings, name), most)
-            for name, most in self._most(workers).items()
+            for name, most in self._limits(workers).items()
             if name not in settings.model_fields_set
         }
         return settings.model_copy(update=fitted)
 
     def sentence(self, settings: Settings) -> str:
-        """What was found and chosen, for the log."""
+        """One sentence for the log: what was found and what was chosen."""
         memory = f"{self.memory / MIB:,.0f} MiB of memory" if self.memory else "no memory limit"
         return (
             f"Found {self.cpus:g} CPUs and {memory}: {_many(settings.workers, 'worker')}, "
-            f"{_many(self.threads(), 'picture thread')} each, 1 thread a model run; a request may have "
+            f"{_many(self.threads(), 'picture thread')} each, 1 thread per model run; a request may have "
             f"{settings.max_body_bytes / MIB:.1f} MiB, {settings.max_instances:,} digits, a picture of "
             f"{settings.max_image_pixels / 1e6:.1f} million pixels; {settings.max_queue_rows:,} digits may wait"
         )
 
-    def _most(self, workers: int) -> dict[str, int]:
-        """Limits under which several of the largest requests at once fit into one worker's share of memory."""
+    def _limits(self, workers: int) -> dict[str, int]:
+        """Limits at which several of the largest requests fit into one worker's share of memory at once."""
         if self.memory is None:
             return {}
         processes = workers + 1 if workers > 1 else 1
@@ -82,13 +82,13 @@ class Container:
 
 
 def _groups(root: Path) -> list[Path]:
-    """The folders of this process's cgroups and of all above them: a limit anywhere on the way counts."""
+    """Folders of this process's cgroups and of all their parents: the limits of each of them apply."""
     mounts = root / "sys/fs/cgroup"
     found = []
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         mount = mounts / controllers if controllers else mounts
-        group = mount / path.lstrip("/")  # within a container this may be a path of the host's, and not exist
+        group = mount / path.lstrip("/")  # in a container this may be the host's path, which does not exist here
         found += [folder for folder in (group, *group.parents) if folder.is_relative_to(mount)]
     return found
 

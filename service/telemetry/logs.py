@@ -1,6 +1,6 @@
-"""Log lines for people (text) or machines (JSON), on standard error. A line for each refusal; for each answer if asked.
+"""Logs on standard error, as text or JSON. Each error response has a line; with DIGITS_ACCESS_LOG every response has.
 
-Request lines are gathered and written together twice a second: a write for each would cost more than the model does.
+Request lines are buffered and written twice per second: one write per request would cost more than the model does.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import orjson
 from service.settings import Settings
 
 TEXT = "%(asctime)s %(levelname)-7s %(message)s"
-MOST_LINES = 10_000
+MAX_LINES = 10_000
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the trace of an exception."""
+    """One JSON object per line: time, level, logger, message, and the traceback of an exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -34,14 +34,18 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up(settings: Settings) -> None:
-    """Send all log records, uvicorn's too, to standard error in the chosen form."""
+    """Send all log records, including uvicorn's, to standard error in the chosen format."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else logging.Formatter(TEXT))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
 
 
 class AccessLog:
-    """Request lines: refusals and failures always, answers where `access_log` is on."""
+    """Buffered request lines: error responses always, all responses if `access_log` is on.
+
+    Attributes:
+        from_status: responses with this status or a higher one are logged.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._json = settings.log_format == "json"
@@ -49,12 +53,12 @@ class AccessLog:
         if settings.log_level == "error":
             self.from_status = 500
         self._lines: list[str] = []
-        self._lost = 0
+        self._dropped = 0
 
     def add(self, method: str, path: str, status: int, seconds: float, request_id: str) -> None:
-        """Note one request. More than 10,000 lines between two writes are counted and not kept."""
-        if len(self._lines) >= MOST_LINES:
-            self._lost += 1
+        """Add the line of one request. Beyond 10,000 lines between two writes, lines are only counted."""
+        if len(self._lines) >= MAX_LINES:
+            self._dropped += 1
             return
         now = time.time()
         if self._json:
@@ -67,10 +71,10 @@ class AccessLog:
             self._lines.append(f"{stamp} {method} {path} {status} {seconds * 1000:.1f} ms {request_id}")
 
     def write(self) -> None:
-        """Write what was gathered."""
-        if self._lost:
-            self._lines.append(f"{self._lost} more request lines were not kept")
-            self._lost = 0
+        """Write the buffered lines."""
+        if self._dropped:
+            self._lines.append(f"{self._dropped} more request lines were dropped")
+            self._dropped = 0
         if self._lines:
             lines, self._lines = self._lines, []
             sys.stderr.write("\n".join(lines) + "\n")

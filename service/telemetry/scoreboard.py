@@ -1,8 +1,8 @@
-"""Where the workers of one service pin up what the others must know: a small file each, renewed every second.
+"""State that the workers of one service share: each writes one file every second (counters, served versions).
 
-A worker writes only its own file and reads all: counters, and which version it serves. A file that nobody renews
-belongs to a worker that died; its counters still count, the rest is forgotten. With one worker there are no files.
-Models that were unloaded are an empty file each, <name>.unloaded, which any worker may put up and take away.
+A worker writes only its own file and reads all. A file that is no longer updated belongs to a worker that died: its
+counters still count, the rest is ignored. A single worker uses no files. Each unloaded model is an empty file
+<name>.unloaded, which any worker creates or removes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ WorkerState = dict[str, Any]
 
 
 def rollout_counts(states: list[WorkerState], name: str, plan_id: str) -> dict[str, int]:
-    """What all workers together saw of one trial."""
-    trials = [state["trials"].get(name) for state in states]
-    seen = [counts for counts in trials if counts and counts["id"] == plan_id]
+    """The counts of one rollout, summed over all workers."""
+    counts_of_all = [state["trials"].get(name) for state in states]
+    seen = [counts for counts in counts_of_all if counts and counts["id"] == plan_id]
     return {key: sum(counts[key] for counts in seen) for key in ("requests", "errors", "compared", "disagreed")}
 
 
@@ -31,8 +31,8 @@ class Scoreboard:
     """The scoreboard of one service.
 
     Args:
-        folder: shared by all workers and empty when the service starts; None for a worker that is alone.
-        state: called to learn what to pin up.
+        folder: shared by all workers, empty when the service starts; None for a single worker.
+        state: returns the state of this worker that is to be published.
     """
 
     def __init__(self, folder: Path | None, state: Callable[[], WorkerState]) -> None:
@@ -42,16 +42,16 @@ class Scoreboard:
         self._unloaded: set[str] = set()
 
     def publish(self) -> None:
-        """Write our file anew, whole or not at all."""
+        """Rewrite this worker's file atomically."""
         if self._folder is None:
             return
         path = self._folder / f"{os.getpid()}-{self._started:.6f}.json"
-        beside = path.with_suffix(".new")
-        beside.write_bytes(orjson.dumps(self._mine(), option=orjson.OPT_NON_STR_KEYS))
-        beside.replace(path)
+        temporary = path.with_suffix(".new")
+        temporary.write_bytes(orjson.dumps(self._mine(), option=orjson.OPT_NON_STR_KEYS))
+        temporary.replace(path)
 
     def all(self) -> list[WorkerState]:
-        """The states of every worker that ever was, ours up to date; `alive` says which are."""
+        """The states of all workers, dead ones too; that of this worker is current. `alive` tells them apart."""
         mine = self._mine()
         others = [
             state for state in self._others() if (state["pid"], state["started"]) != (mine["pid"], mine["started"])
@@ -59,23 +59,23 @@ class Scoreboard:
         return [mine, *others]
 
     def alive(self) -> list[WorkerState]:
-        """The states of the workers that run now, by process id."""
+        """The states of the running workers, sorted by process id."""
         return sorted((state for state in self.all() if state["alive"]), key=lambda state: int(state["pid"]))
 
     def unload(self, name: str) -> None:
-        """Say that no worker shall serve this model."""
+        """Tell all workers not to serve this model."""
         self._unloaded.add(name)
         if self._folder:
             (self._folder / f"{name}.unloaded").touch()
 
     def load(self, name: str) -> None:
-        """Say that all workers shall serve it again."""
+        """Tell all workers to serve this model again."""
         self._unloaded.discard(name)
         if self._folder:
             (self._folder / f"{name}.unloaded").unlink(missing_ok=True)
 
     def unloaded(self) -> set[str]:
-        """Names of the models that no worker shall serve."""
+        """Names of the models that no worker may serve."""
         return {path.stem for path in self._folder.glob("*.unloaded")} if self._folder else set(self._unloaded)
 
     def _mine(self) -> WorkerState:

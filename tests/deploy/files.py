@@ -33,9 +33,18 @@ def stages() -> dict[str, str]:
     return {(re.match(r"\S+ AS (\S+)", part) or ["", ""])[1]: part for part in parts}
 
 
+def lineage(stage: str) -> str:
+    """The text of a stage below those that it is built on: what its image has."""
+    parts = stages()
+    text = parts[stage]
+    while (parent := text.split()[0]) in parts:
+        text = parts[parent] + text
+    return text
+
+
 def environment(stage: str) -> dict[str, str]:
-    """The DIGITS_* that a stage sets."""
-    return dict(re.findall(r"\b(DIGITS_\w+)=(\S+)", stages()[stage]))
+    """The DIGITS_* of a stage's image."""
+    return dict(re.findall(r"\b(DIGITS_\w+)=(\S+)", lineage(stage)))
 
 
 def check_settings(values: dict[str, Any]) -> Settings:

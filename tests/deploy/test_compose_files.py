@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.files import BASE, DEPLOY, OVERRIDE, ROOT, SETTINGS, check_settings, compose, environment, stages
+from tests.deploy.files import (
+    BASE,
+    DEPLOY,
+    OVERRIDE,
+    ROOT,
+    SETTINGS,
+    check_settings,
+    compose,
+    environment,
+    lineage,
+    stages,
+)
 
 # Where things are inside the container: set by the image, and nothing that a .env should change
 FIXED = {"DIGITS_HOST", "DIGITS_PORT", "DIGITS_MODELS_DIR", "DIGITS_FEEDBACK_PATH", "DIGITS_RUN_DIR"}
@@ -127,7 +138,7 @@ def test_builds_name_stages_and_arguments_of_the_dockerfile() -> None:
 
 def test_the_probe_is_the_images() -> None:
     test = SERVICES["service"]["healthcheck"]["test"]
-    assert re.sub(r"\s+", " ", str(test[1:])).replace("'", '"') in stages()["service"].replace("CMD ", "")
+    assert re.sub(r"\s+", " ", str(test[1:])).replace("'", '"') in lineage("service").replace("CMD ", "")
 
 
 def test_swarm_takes_the_first_file() -> None:

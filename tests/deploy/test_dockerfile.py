@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.files import DEPLOY, ROOT, check_settings, environment, stages
+from tests.deploy.files import DEPLOY, ROOT, check_settings, environment, lineage, stages
 
 TEXT = (ROOT / "Dockerfile").read_text()
 FINAL = ("service", "training", "service-gpu")
@@ -18,29 +18,33 @@ FINAL = ("service", "training", "service-gpu")
 
 def test_bases_are_arguments_pinned_by_tag() -> None:
     defaults = dict(re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", TEXT, re.M))
-    assert defaults.keys() == {"PYTHON_IMAGE", "CUDA_IMAGE"}
+    assert defaults.keys() == {"PYTHON_IMAGE"}
     for image in defaults.values():
         assert re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+-[\w.-]+", image)
     named = {part.split()[0] for part in stages().values()}
-    assert named == {"${PYTHON_IMAGE}", "${CUDA_IMAGE}", "wheels", "service"}
+    assert named == {"${PYTHON_IMAGE}", "base", "serving", "service"}
 
 
 def test_a_build_without_a_target_makes_the_service() -> None:
     last = TEXT.rstrip().splitlines()[-1]
     assert last == "FROM service"
     before = list(stages())[: list(stages()).index("service")]
-    assert before == ["requirements", "wheels", "files"], "the old builder makes every stage above the target"
+    assert before == ["requirements", "wheels", "files", "base", "serving"], (
+        "the old builder makes every stage above the target"
+    )
 
 
 @pytest.mark.parametrize("name", FINAL)
 def test_commands_are_in_exec_form_and_users_are_numbers(name: str) -> None:
-    stage = stages()[name]
+    stage = lineage(name)
     assert re.findall(r"^USER (.*)$", stage, re.M) == ["10001:10001"]
     entries = re.findall(r"^(?:ENTRYPOINT|CMD|HEALTHCHECK.* CMD) (.*)$", stage, re.M)
     assert entries
     assert all(entry.startswith('["python"') or entry == '["--help"]' for entry in entries)
     assert not re.search(r"curl|wget|sudo", stage)
-    assert "org.opencontainers.image." in stage
+    for label in ("title", "description", "version", "revision", "base.name"):
+        assert stage.count(f" org.opencontainers.image.{label}=") == 1
+    assert stage.count("HEALTHCHECK") == (0 if name == "training" else 1)
 
 
 @pytest.mark.parametrize("name", ["service", "service-gpu"])
@@ -55,13 +59,19 @@ def test_wheels_come_before_source() -> None:
     assert "COPY service" not in stages()["wheels"]
     service = stages()["service"]
     assert service.index("--from=wheels") < service.index("--from=files")
-    for name in ("training", "service-gpu"):
-        assert stages()[name].index("pip --python") < stages()[name].index("COPY service")
+    assert stages()["service-gpu"].index("--from=wheels-gpu") < stages()["service-gpu"].index("--from=files")
+    assert stages()["training"].index("--from=wheels-training") < stages()["training"].index("COPY service")
 
 
-def test_the_service_has_no_line_that_runs() -> None:
+@pytest.mark.parametrize("name", ["service", "service-gpu"])
+def test_the_service_has_no_line_that_runs(name: str) -> None:
     """Its layers are taken over from stages that are thrown away, compilers' friends and caches with them."""
-    assert "RUN" not in stages()["service"]
+    assert not re.search(r"^RUN", lineage(name), re.M)
+
+
+def test_no_image_has_an_installer() -> None:
+    for name in FINAL:
+        assert "pip" not in lineage(name)
 
 
 def test_the_builder_is_sent_what_it_copies_and_nothing_else() -> None:
@@ -90,10 +100,13 @@ def test_requirements_are_those_of_pyproject() -> None:
 
 
 def test_names_that_the_dockerfile_changes_are_there() -> None:
-    """`sed` says nothing where it finds nothing: tensorflow would come with CUDA, service-gpu without."""
+    """`sed` and `grep -v` say nothing where they find nothing: tensorflow would come with CUDA, onnxruntime twice."""
     assert any(line.startswith("tensorflow==") for line in (ROOT / "constraints.txt").read_text().splitlines())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert any(re.match(r"onnxruntime\b", line) for line in project["dependencies"])
+    assert any(line.startswith("onnxruntime>") for line in project["dependencies"])
+    assert [line.partition(">")[0] for line in project["optional-dependencies"]["gpu"]] == [
+        "onnxruntime-gpu[cuda,cudnn]"
+    ]
     assert any(re.match(r"tensorflow\b", line) for line in project["optional-dependencies"]["training"])
 
 

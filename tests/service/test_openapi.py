@@ -50,6 +50,17 @@ def test_predict_takes_every_form(document: dict[str, Any]) -> None:
     assert {form["minItems"] for form in digit["oneOf"]} == {28, 784}
 
 
+def test_every_json_body_of_our_own_calls_rejects_unknown_fields(document: dict[str, Any]) -> None:
+    schemas, found = document["components"]["schemas"], []
+    for path, _, operation in operations(document):
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if body and not path.startswith(("/v1", "/v2")):
+            reference = body["schema"].get("$ref", "").rpartition("/")[2]
+            assert schemas.get(reference, body["schema"])["additionalProperties"] is False, path
+            found.append(path)
+    assert set(found) == {"/predict", "/feedback"}
+
+
 def test_predict_names_every_status_that_it_gives(document: dict[str, Any]) -> None:
     documented = {int(status) for status in document["paths"]["/predict"]["post"]["responses"]}
     given = {status for refusal in REFUSALS if isinstance(status := refusal.status, int)} - {405}

@@ -25,7 +25,7 @@ from service.openinference.grpc.decoding import UndecodedMessage
 from service.openinference.grpc.messages import SERVICE, Message, ModelInferResponse, ModelStreamInferResponse, methods
 from service.openinference.grpc.servicer import Servicer
 from service.problems import INTERNAL_ERROR
-from service.telemetry.request_ids import usable
+from service.telemetry.request_ids import is_valid
 from service.telemetry.requests import CLIENT_CLOSED_REQUEST
 
 log = logging.getLogger("service")
@@ -195,9 +195,9 @@ class GrpcServer:
         return ModelStreamInferResponse(error_message=sentence, infer_response=whose)
 
     def _named(self, request: Message, metadata: Metadata) -> bytes:
-        """The message's own id, where it is usable and the metadata have none; else empty."""
+        """The message's own id, where it is valid and the metadata have none; else empty."""
         own = str(getattr(request, "id", ""))
-        return own.encode() if "x-request-id" not in metadata and usable(own) else b""
+        return own.encode() if "x-request-id" not in metadata and is_valid(own) else b""
 
     def _note(self, name: str, status: int, seconds: float, request_id: bytes) -> None:
         route = f"/{SERVICE}/{name}"

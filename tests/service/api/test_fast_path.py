@@ -18,9 +18,9 @@ from fastapi import FastAPI
 
 from service.app import create_app
 from service.engine.rollout import Rollout
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
-from service.server.protocol import Headers
+from service.repository.writer import RepositoryWriter
+from service.server.exchange import Headers
 from service.settings import Settings
 from service.telemetry.statistics import FAIL, SUCCESS
 from tests.support.bodies import as_csv, as_image, as_json, as_npy
@@ -172,7 +172,7 @@ def test_everybody_is_counted_logged_and_remembered(models_dir: Path, tmp_path: 
         metrics = server.client.get("/metrics").text
         assert 'digits_request_duration_seconds_count{method="POST",route="/predict",status="200"} 6.0' in metrics
         for given_id in ["mine", *others]:
-            told = server.client.post("/feedback", json={"request_id": given_id, "row": 0, "label": 3})
+            told = server.client.post("/feedback", json={"request_id": given_id, "index": 0, "label": 3})
             assert told.status_code < 300, told.text
         _, log = server.stop()
     assert sum("POST /predict 200" in line for line in log.splitlines()) == 6
@@ -345,7 +345,7 @@ def test_it_leaves_requests_alone_where_no_model_is_loaded(alone: FastAPI) -> No
 def test_it_leaves_requests_alone_during_a_trial(tmp_path: Path) -> None:
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=50))
+    RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=50))
     app = create_app(Settings(models_dir=tmp_path))
     engine = app.state.context.engine
     engine.swap_rollout("digits", Rollout(RolloutPlan(2, percent=50), engine.load("digits", 2)))

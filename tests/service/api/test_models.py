@@ -11,8 +11,8 @@ import pytest
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from service.settings import Settings
 from tests.support.asgi import Answer, call
 from tests.support.models import classifier, publish, publish_broken
@@ -170,7 +170,7 @@ def test_labels_stand_for_numbers(root: Path) -> None:
     assert ok(get(app, "/models/digits/versions/stable"))["version"] == 1
     answer = get(app, "/models/digits/versions/canary")
     check_problem(answer.status, answer.headers, answer.body, 404, says="no canary version")
-    Repository(root).start_rollout("digits", RolloutPlan(2, percent=5))
+    RepositoryWriter(root).start_rollout("digits", RolloutPlan(2, percent=5))
     assert ok(get(app, "/models/digits/versions/canary"))["version"] == 2
     assert get(app, "/models/digits/versions/canary", "text/plain").body == b"brightest of ten\n"
 
@@ -179,7 +179,7 @@ def test_promote_takes_no_labels(root: Path) -> None:
     key = {"Authorization": "Bearer open sesame"}
     settings = Settings(models_dir=root, feedback_path=root.parent / "f.sqlite", admin_key="open sesame")  # type: ignore[arg-type]
     app = create_app(settings)
-    Repository(root).start_rollout("digits", RolloutPlan(2, percent=5))
+    RepositoryWriter(root).start_rollout("digits", RolloutPlan(2, percent=5))
     for version in ("canary", "stable", "0", "a\nb"):
         answer = call(app, "POST", f"/models/digits/versions/{quote(version)}/promote", headers=key)
         check_problem(answer.status, answer.headers, answer.body, 422, "path.version", "promote takes no labels")
@@ -201,7 +201,7 @@ def test_what_is_published_later_is_listed_and_not_served_by_itself(root: Path) 
 
 def test_current_and_live_may_differ_and_both_are_shown(root: Path) -> None:
     app = made(root)
-    Repository(root).promote("digits", 2)
+    RepositoryWriter(root).promote("digits", 2)
     detail = ok(get(app, "/models"))["models"][0]
     assert (detail["version"], detail["current"]) == (1, 2)
 

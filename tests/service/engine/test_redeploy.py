@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 from tests.support.models import BROKEN, card_for, classifier, digit, publish
 from tests.support.server import Server
 
@@ -89,7 +89,7 @@ async def until(server: Server, true_of: Callable[[dict[str, Any]], bool]) -> No
 
 def broken_versions(root: Path) -> list[int]:
     """Versions that look published and must never be served, and one number that names nothing."""
-    repository, good = Repository(root), classifier(9)
+    repository, good = RepositoryWriter(root), classifier(9)
     kinds = [BROKEN["truncated"], BROKEN["input of 32x32"], BROKEN["output of another name"], BROKEN["zeros"]]
     versions = [repository.publish("digits", lambda _, data=data: data, card_for(good)) for data in kinds]
 
@@ -128,7 +128,7 @@ def _weighed(process: psutil.Process) -> int:
 def test_nobody_notices(tmp_path: Path, count: int, moves: int) -> None:
     shifts = {publish(tmp_path, shift=shift): shift for shift in (1, 2, 3)}
     good, broken = list(shifts), broken_versions(tmp_path)
-    repository = Repository(tmp_path)
+    repository = RepositoryWriter(tmp_path)
 
     async def redeploy(server: Server, crowd: Crowd) -> list[int]:
         asking = asyncio.create_task(crowd.keep_asking())
@@ -168,7 +168,7 @@ def test_a_refusal_is_said_once_and_a_mended_version_is_taken(tmp_path: Path) ->
     file.write_bytes(whole[:1000])
 
     async def mend(server: Server) -> None:
-        Repository(tmp_path).promote("digits", second)
+        RepositoryWriter(tmp_path).promote("digits", second)
         await until(server, lambda worker: worker["refused"] is not None)
         ready = server.client.get("/health/ready")
         assert ready.status_code == 200
@@ -193,7 +193,7 @@ def test_a_worker_killed_under_load_is_replaced_and_serves_what_is_promoted(tmp_
         asking = asyncio.create_task(crowd.keep_asking())
         await crowd.answered(first, 500)
         victim = (await asyncio.to_thread(workers, server))[0]["pid"]
-        Repository(tmp_path).promote("digits", second)
+        RepositoryWriter(tmp_path).promote("digits", second)
         os.kill(victim, signal.SIGKILL)
         deadline = time.monotonic() + PATIENCE_S
         while True:

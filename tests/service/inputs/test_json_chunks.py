@@ -1,4 +1,4 @@
-"""The text of a JSON request: crumbs are refused before they are taken up, and long lists come piece by piece."""
+"""Bounded JSON parsing: texts of tiny values are rejected before they are parsed, long lists come in chunks."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ def elements(text: str, key: str = '"list": ') -> list[Any]:
     return [element for place in found.chunks() for element in found.elements(*place)]
 
 
-# -- crumbs -----------------------------------------------------------------------------------------------------
+# -- tiny values -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("crumb", ["[]", "{}", '""', "[0]", '{"a":1}', "[[[]]]"])
-def test_a_text_of_crumbs_is_refused(crumb: str) -> None:
-    text = f"[{','.join([crumb] * (2 * HARMLESS_BYTES // len(crumb)))}]".encode()
+@pytest.mark.parametrize("value", ["[]", "{}", '""', "[0]", '{"a":1}', "[[[]]]"])
+def test_a_text_of_tiny_values_is_rejected(value: str) -> None:
+    text = f"[{','.join([value] * (2 * HARMLESS_BYTES // len(value)))}]".encode()
     with pytest.raises(BadRequest, match=r"thousands of tiny lists.* Do this\."):
         loads(text, " Do this.")
     assert loads(text[: text.rindex(b",", 0, HARMLESS_BYTES)] + b"]")
 
 
-def test_crumbs_hidden_behind_plain_data_are_refused() -> None:
+def test_tiny_values_behind_digits_are_rejected() -> None:
     text = b"[%b]" % b",".join([b'"%b"' % bytes([65]) * 1000] * 20_000 + [b"[]"] * 2**20)
     with pytest.raises(BadRequest, match="thousands of tiny lists"):
         loads(text)
 
 
 @pytest.mark.parametrize("writing", [{}, {"separators": (",", ":")}, {"indent": 4}])
-def test_digits_are_no_crumbs(writing: dict[str, Any]) -> None:
+def test_digits_are_not_tiny_values(writing: dict[str, Any]) -> None:
     for shape in ((-1, 784), (-1, 28, 28)):
         assert loads(json.dumps(PIXELS.reshape(shape).tolist(), **writing).encode())
 
@@ -73,11 +73,11 @@ def test_too_many_numbers_for_one_go() -> None:
         loads(b"[%b0]" % (b"0," * (MOST_VALUES + 1)))
 
 
-def packed(start: bytes, crumb: bytes, end: bytes) -> bytes:
-    return gzip.compress(start + crumb * (6_000_000 // len(crumb)) + end)
+def packed(start: bytes, value: bytes, end: bytes) -> bytes:
+    return gzip.compress(start + value * (6_000_000 // len(value)) + end)
 
 
-@pytest.mark.parametrize("crumb", [b"[],", b"{},", b'"",', b"[[[]]],", b"],["])
+@pytest.mark.parametrize("value", [b"[],", b"{},", b'"",', b"[[[]]],", b"],["])
 @pytest.mark.parametrize(
     ("path", "start"),
     [
@@ -93,9 +93,11 @@ def packed(start: bytes, crumb: bytes, end: bytes) -> bytes:
         (INDEX, b'{"ready":['),
     ],
 )
-def test_every_door_refuses_crumbs_without_taking_them_up(app: FastAPI, path: str, start: bytes, crumb: bytes) -> None:
+def test_every_protocol_rejects_tiny_values_before_parsing_them(
+    app: FastAPI, path: str, start: bytes, value: bytes
+) -> None:
     """6 MB, sent as a few kilobytes, that would become hundreds."""
-    body, headers = packed(start, crumb, b"0]]]]}]}}"), {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    body, headers = packed(start, value, b"0]]]]}]}}"), {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     tracemalloc.start()
     try:
         answer = call(app, path=path, body=body, headers=headers)

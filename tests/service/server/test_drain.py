@@ -256,7 +256,7 @@ def test_the_end_of_the_grace_stops_it_at_once(models_dir: Path, tmp_path: Path,
         code, log = server.stop()
     assert 0.9 < time.monotonic() - start < 10
     assert code == 1
-    assert "the grace of 1 s is over; requests cut short: 1" in log
+    assert "at once after the grace period of 1 s; requests cut short: 1" in log
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -267,7 +267,7 @@ def test_a_second_signal_stops_it_at_once(models_dir: Path, tmp_path: Path, work
         wait_for(lambda: not ready(server.port))
         code, log = server.stop()
     assert code == 1
-    assert "told twice; requests cut short: " in log
+    assert "at once after a second signal; requests cut short: " in log
 
 
 @pytest.mark.parametrize("workers", [1, 2])

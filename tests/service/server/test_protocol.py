@@ -17,7 +17,8 @@ import uvloop
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
-from service.server.protocol import MOST_HEAD_BYTES, Protocol
+from service.server.limits import MAX_HEAD_BYTES
+from service.server.protocol import Protocol
 from tests.support.models import digit
 from tests.support.server import Server
 
@@ -212,6 +213,26 @@ def test_an_idle_connection_is_closed_and_a_used_one_is_not(app: FastAPI) -> Non
     uvloop.run(asyncio.wait_for(steps(), 90))
 
 
+def test_a_slow_head_is_rejected_and_a_slow_answer_is_not(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One second for a head here. The time begins with the connection, and again where a packet ends within a head."""
+    for module in ("limits", "protocol"):
+        monkeypatch.setattr(f"service.server.{module}.HEAD_TIMEOUT_S", 1.0)
+
+    async def steps() -> None:
+        listener, port = await listen(app, ServerState(), WeakSet(), quiet_s=60)
+        for sent, before in ((b"", 0), (b"GET /v2", 0), (ONE + b"POST /pre", 1), (OFFER + ONE + b"POST /pre", 2)):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            began = time.monotonic()
+            writer.write(sent)
+            answers = (await asyncio.wait_for(reader.read(), 30)).split(b"HTTP/1.1 ")[1:]
+            assert [one[:3] for one in answers] == [b"200"] * before + [b"408"]
+            assert time.monotonic() - began > 0.9
+            writer.close()
+        listener.close()
+
+    uvloop.run(asyncio.wait_for(steps(), 90))
+
+
 def answer(server: Server, *packets: bytes) -> tuple[bytes, dict[str, str], bytes]:
     """Status line, headers and body of what is answered before the connection is closed."""
     with server.socket() as connection, connection.makefile("rb") as stream:
@@ -254,7 +275,7 @@ def test_what_is_no_request_line_is_refused_in_json(server: Server, request_line
 
 
 def test_a_head_that_is_too_long_is_refused_in_json(server: Server) -> None:
-    lines = b"a: %b\r\n" % (b"x" * 1000) * (MOST_HEAD_BYTES // 2000)
+    lines = b"a: %b\r\n" % (b"x" * 1000) * (MAX_HEAD_BYTES // 2000)
     line, headers, body = answer(server, b"GET /v2 HTTP/1.1\r\nHost: x\r\n", lines, lines, lines)
     assert line == b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     check(headers, body, 431, in_protocol=True)

@@ -163,7 +163,7 @@ def test_it_says_what_it_found_and_chose() -> None:
     container = Container(0.5, 128 * MIB)
     said = container.sentence(container.fit(Settings()))
     assert said.startswith(
-        "Found 0.5 CPUs and 128 MiB of memory: 1 worker, 1 picture thread each, 1 thread a model run;"
+        "Found 0.5 CPUs and 128 MiB of memory: 1 worker, 1 picture thread each, 1 thread per model run;"
     )
     assert "no memory limit" in Container(4, None).sentence(Settings(workers=4))
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import requests
 
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from tests.support.bodies import as_image, on_paper
 from tests.support.models import digit, digits, publish, written
 from tests.support.refusals import LEAKS, LIMITS, NOISE
@@ -141,7 +141,7 @@ def on_trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     publish(root)
     publish(root, shift=1, promote=False)
     publish(root, shift=2, promote=False)
-    Repository(root).start_rollout("digits", RolloutPlan(2, percent=0))
+    RepositoryWriter(root).start_rollout("digits", RolloutPlan(2, percent=0))
     with Server(root, feedback_path=root / "feedback.sqlite") as running:
         while running.client.get("/v1/models/digits/labels/canary").status_code == 404:
             assert running.process.poll() is None

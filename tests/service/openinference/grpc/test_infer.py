@@ -16,8 +16,8 @@ import tritonclient.grpc.aio as triton_aio
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.utils import InferenceServerException
 
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from tests.support.bodies import as_image, on_paper
 from tests.support.grpc_client import grpc_port
 from tests.support.models import digit, digits, publish, written
@@ -205,7 +205,7 @@ def test_versions_and_labels(tmp_path: Path) -> None:
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
     publish(tmp_path, shift=2, promote=False)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=0))
+    RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=0))
     with (
         Server(tmp_path, grpc_port=0) as server,
         triton.InferenceServerClient(f"127.0.0.1:{grpc_port(server)}") as client,
@@ -222,7 +222,9 @@ def test_a_canary_answers_with_the_outputs_that_it_has(tmp_path: Path) -> None:
     """Only who names the lecture's output, which the canary has not, is kept with a version that has it."""
     publish_with_lecture_output(tmp_path)
     publish(tmp_path, promote=False)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
+    RepositoryWriter(tmp_path).start_rollout(
+        "digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1)
+    )
     with (
         Server(tmp_path, grpc_port=0) as server,
         triton.InferenceServerClient(f"127.0.0.1:{grpc_port(server)}") as client,

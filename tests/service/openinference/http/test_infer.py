@@ -21,8 +21,8 @@ from service.app import create_app
 from service.errors import DigitsError
 from service.http.error_handlers import on_digits_error
 from service.openinference import http as v2
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from service.settings import Settings
 from tests.support.asgi import Answer, acall, call, until
 from tests.support.bodies import as_image, on_paper, png_claiming
@@ -181,7 +181,9 @@ def test_a_canary_answers_with_the_outputs_that_it_has(tmp_path: Path, served_ha
     """Only who names the lecture's output is kept with a version that has it."""
     for with_it, promote in ((served_has_it, True), (not served_has_it, False)):
         (publish_with_lecture_output if with_it else publish)(tmp_path, promote=promote)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
+    RepositoryWriter(tmp_path).start_rollout(
+        "digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1)
+    )
     app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "feedback.sqlite"))
     asyncio.run(app.state.context.watcher.look())
     all_of_canary = ["probabilities"] if served_has_it else ["probabilities", "lecture_output"]

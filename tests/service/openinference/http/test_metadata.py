@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from service import __version__
 from service.app import create_app
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from service.settings import Settings
 from tests.support.asgi import Answer, call
 from tests.support.models import digits, publish
@@ -186,7 +186,7 @@ def trying(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     root = tmp_path_factory.mktemp("trying")
     for shift in (1, 2, 3):
         publish(root, shift=shift, promote=shift == 1)
-    Repository(root).start_rollout("digits", RolloutPlan(2, percent=50, min_digits=10**9, max_disagreement=1))
+    RepositoryWriter(root).start_rollout("digits", RolloutPlan(2, percent=50, min_digits=10**9, max_disagreement=1))
     app = create_app(Settings(models_dir=root, feedback_path=root / "f.sqlite"))
     asyncio.run(app.state.context.watcher.look())
     return app
@@ -233,7 +233,7 @@ def test_what_answers_is_told(trying: FastAPI) -> None:
 def test_a_shadow_answers_nobody_by_any_name(tmp_path: Path) -> None:
     for shift in (1, 2):
         publish(tmp_path, shift=shift, promote=shift == 1)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, shadow=True))
+    RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, shadow=True))
     app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "f.sqlite"))
     asyncio.run(app.state.context.watcher.look())
     assert app.state.context.engine.rollout("digits").candidate.version == 2
@@ -259,7 +259,9 @@ def test_labels_are_of_the_repository(trying: FastAPI) -> None:
 def test_a_canary_without_the_lecture_s_output_leaves_those_requests_to_the_stable_version(tmp_path: Path) -> None:
     publish_with_lecture_output(tmp_path)
     publish(tmp_path, shift=1, promote=False)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
+    RepositoryWriter(tmp_path).start_rollout(
+        "digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1)
+    )
     app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "f.sqlite"))
     asyncio.run(app.state.context.watcher.look())
     named = [{"name": "probabilities"}, {"name": "lecture_output"}]
@@ -278,7 +280,9 @@ def test_a_canary_without_the_lecture_s_output_leaves_those_requests_to_the_stab
 def test_a_canary_with_the_lecture_s_output_gives_it(tmp_path: Path) -> None:
     publish_with_lecture_output(tmp_path)
     publish_with_lecture_output(tmp_path, shift=1, promote=False)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
+    RepositoryWriter(tmp_path).start_rollout(
+        "digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1)
+    )
     app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "f.sqlite"))
     asyncio.run(app.state.context.watcher.look())
     answer = call(app, path=f"{MODEL}/infer", body=document(tensor(digits(0))))

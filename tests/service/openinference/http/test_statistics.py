@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 
 from service.app import create_app
 from service.engine.batcher import AdmissionLimit, Batcher
-from service.openinference.statistics import as_triton
 from service.settings import Settings
-from service.telemetry.statistics import Execution, Statistics
+from service.telemetry.statistics import Execution
 from tests.support.asgi import acall, call, until
 from tests.support.models import digits, publish
 from tests.support.server import Server
@@ -212,32 +211,6 @@ def test_a_batcher_tells_of_every_row_once(requests: list[tuple[int, bool]]) -> 
     assert sum(one.requests for one in told if one.rows <= 16 and one.input_ns) >= len(small) > 0 or not small
     assert all(min(one.rows, one.requests, one.infer_ns) > 0 for one in told)
     assert all(one.waited_ns >= 0 for one in told)
-
-
-@given(st.lists(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3)), max_size=6), min_size=1, max_size=4))
-def test_several_workers_add_up(workers: list[list[tuple[int, int]]]) -> None:
-    alone, together = Statistics(), [Statistics() for _ in workers]
-    for worker, runs in zip(together, workers, strict=True):
-        for rows, requests in runs:
-            for statistics in (worker, alone):
-                statistics.executed("digits 12", Execution(rows, requests, 5, 7, 11, 13))
-                statistics.failed("digits 1", 0)
-                statistics.executed("digits 1", Execution(rows, requests, 5, 7, 11, 13))
-    one = as_triton("digits", 12, [alone.snapshot()])
-    many = as_triton("digits", 12, [json.loads(json.dumps(worker.snapshot())) for worker in together])
-    assert one == many
-    assert one["inference_stats"]["fail"]["count"] == 0  # those are another version's
-    assert one["execution_count"] == sum(map(len, workers))
-    assert as_triton("digits", 1, [alone.snapshot()])["execution_count"] == sum(map(len, workers))
-
-
-def test_the_last_inference_is_the_last_of_all_workers() -> None:
-    idle, busy = Statistics(), Statistics()
-    idle.failed("digits 1", 0)
-    busy.answered("digits 1", 0)
-    both = [busy.snapshot(), idle.snapshot()]
-    assert as_triton("digits", 1, both)["last_inference"] == as_triton("digits", 1, [busy.snapshot()])["last_inference"]
-    assert as_triton("digits", 1, both)["last_inference"] > 0
 
 
 def test_statistics_of_several_workers_over_their_sockets(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""File calls off the event loop: what they return and raise, and what happens while one of them hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from time import perf_counter
+
+import pytest
+
+from service.errors import NoSuchModel, Unavailable
+from service.repository.volume import Volume
+
+
+def test_a_call_returns_what_its_function_returns_in_another_thread() -> None:
+    async def ask() -> tuple[int, str]:
+        return await Volume(5).call(lambda a, b: (a + b, threading.current_thread().name), 1, 2)
+
+    assert asyncio.run(ask()) == (3, "volume")
+
+
+def test_a_call_raises_what_its_function_raises() -> None:
+    def fails() -> None:
+        raise NoSuchModel("none")
+
+    with pytest.raises(NoSuchModel, match="none"):
+        asyncio.run(Volume(5).call(fails))
+
+
+def test_while_a_call_hangs_others_fail_at_once_and_afterwards_they_work_again() -> None:
+    async def stalled() -> None:
+        volume, go_on = Volume(0.1), threading.Event()
+        with pytest.raises(Unavailable, match=r"did not answer within 0\.1 s"):
+            await volume.call(go_on.wait)
+        began = perf_counter()
+        for _ in range(100):
+            with pytest.raises(Unavailable, match="has not answered"):
+                await volume.call(list)
+        assert perf_counter() - began < 5  # at once: a hundred limits would be ten seconds
+        assert "versions in memory serve on" in volume.trouble
+        go_on.set()
+        async with asyncio.timeout(30):
+            while volume.trouble:  # noqa: ASYNC110 - the thread is waited for
+                await asyncio.sleep(0.01)
+        assert await volume.call(list) == []
+
+    asyncio.run(stalled())
+
+
+def test_a_longer_limit_of_one_call_is_no_trouble() -> None:
+    async def long_call() -> None:
+        volume, go_on = Volume(0.05), threading.Event()
+        task = asyncio.create_task(volume.call(go_on.wait, timeout_s=60))
+        await asyncio.sleep(0.2)
+        assert volume.trouble == ""
+        go_on.set()
+        assert await task
+
+    asyncio.run(long_call())
+
+
+def test_the_thread_ends_when_the_volume_is_closed() -> None:
+    async def use() -> threading.Thread:
+        volume = Volume(5)
+        await volume.call(list)
+        thread = volume._thread
+        assert thread is not None
+        volume.close()
+        return thread
+
+    thread = asyncio.run(use())
+    thread.join(30)
+    assert not thread.is_alive()
