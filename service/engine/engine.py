@@ -14,7 +14,8 @@ from service.engine.run_watchdog import RunWatchdog
 from service.engine.validation import load
 from service.engine.version import Lecture, LoadedVersion
 from service.errors import DigitsError, NoSuchModel, RunTimeout, Unavailable
-from service.repository.repository import Card, Repository
+from service.repository.card import Card
+from service.repository.repository import Repository
 from service.settings import Settings
 from service.telemetry.metrics import Meter
 
@@ -26,6 +27,7 @@ class Engine:
         refused: name -> why the promoted version is not the live one.
         unloaded: names that are not served until they are loaded again.
         withdrawn: name -> why no version of it is served, although one was: its runs took too long.
+        trouble: why the models folder cannot be read now; empty while it can.
     """
 
     def __init__(self, settings: Settings, meter: Meter) -> None:
@@ -35,6 +37,7 @@ class Engine:
         self.refused: dict[str, str] = {}
         self.unloaded: set[str] = set()
         self.withdrawn: dict[str, str] = {}
+        self.trouble = ""
         self._meter = meter
         self._operators = Operators.parse(settings.allowed_operators)
         self._watchdog = RunWatchdog(settings.run_timeout_s)
@@ -100,6 +103,7 @@ class Engine:
             "provider": providers[0] if providers else "none",
             "queue_rows": self.admission.rows,
             "refused": self.refused,
+            "trouble": self.trouble,
             "trials": {name: trial.counts() for name, trial in self._trials.items()},
         }
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from math import prod
 from typing import Any
 
-from service.engine.onnx_schema import SCHEMA
+from service.engine.onnx_schema import EXTERNAL, SCHEMA
 from service.engine.operators import DOMAINS, ENVIRONMENT, ONNX, Operators
 from service.engine.protobuf import MalformedMessage, Message, parse
 from service.errors import ModelBroken
@@ -55,7 +55,7 @@ def check_graph(data: bytes, operators: Operators) -> None:
     try:
         model = parse(SCHEMA, "model", data, MAX_DEPTH)
     except MalformedMessage as error:
-        raise ModelBroken(f"The model file is not an ONNX model that may be served: {error}.") from None
+        raise ModelBroken(f"The model file is not accepted as ONNX: {error}.") from None
     try:
         _Walk(operators).model(model)
     except _Unacceptable as error:
@@ -132,7 +132,7 @@ def _check_tensor(tensor: Message) -> None:
     """Its data stand in the file, whole, and are as long as its shape and type say."""
     _check_names(tensor)
     if _one(tensor, "data_location", 0) != 0:
-        raise _Unacceptable("its weights are in another file (external data); publish it as one file")
+        raise _Unacceptable(EXTERNAL)
     kind, count = _one(tensor, "data_type", 0), _elements(tensor.get("dims", []))
     typed = [name for name in ALL_TYPED_DATA if name in tensor]
     if "raw_data" in tensor and kind in ELEMENT_BYTES and not typed:

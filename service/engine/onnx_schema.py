@@ -1,17 +1,19 @@
 """The messages of an ONNX file and their fields, as onnx.proto has them. A test compares them with the package `onnx`.
 
-Fields that a served model must not use are absent, and so refused like unknown ones: training_info, functions,
-configuration, sparse tensors, segments, quantization_annotation, external_data, ref_attr_name, device_configurations.
+Fields that a served model must not use say why. Those that nothing writes are absent, and refused like unknown ones.
 """
 
 from __future__ import annotations
 
-from service.engine.protobuf import Field
+from service.engine.protobuf import REFUSED, Field
 
 
 def _many(name: str, kind: str) -> Field:
     return Field(name, kind, repeated=True)
 
+
+EXTERNAL = "its weights are in another file (external data); publish it as one file"
+_SPARSE = Field("it has sparse tensors, whose size says nothing about what they take", REFUSED)
 
 SCHEMA: dict[str, dict[int, Field]] = {
     "model": {
@@ -24,6 +26,9 @@ SCHEMA: dict[str, dict[int, Field]] = {
         7: Field("graph", "graph"),
         8: _many("opset_import", "opset"),
         14: _many("metadata_props", "entry"),
+        20: Field("it holds instructions for training", REFUSED),
+        25: Field("it defines functions of its own", REFUSED),
+        26: Field("it is cut into parts for several devices", REFUSED),
     },
     "opset": {1: Field("domain", "text"), 2: Field("version", "int64")},
     "entry": {1: Field("key", "text"), 2: Field("value", "text")},
@@ -35,6 +40,8 @@ SCHEMA: dict[str, dict[int, Field]] = {
         11: _many("input", "value"),
         12: _many("output", "value"),
         13: _many("value_info", "value"),
+        14: Field("it has annotations for quantization", REFUSED),
+        15: _SPARSE,
         16: _many("metadata_props", "entry"),
     },
     "node": {
@@ -63,10 +70,14 @@ SCHEMA: dict[str, dict[int, Field]] = {
         14: Field("tp", "type"),
         15: _many("type_protos", "type"),
         20: Field("type", "int32"),
+        21: Field("an attribute refers to one of a function, and there are none", REFUSED),
+        22: _SPARSE,
+        23: _SPARSE,
     },
     "tensor": {
         1: _many("dims", "int64"),
         2: Field("data_type", "int32"),
+        3: Field("a tensor is stored in segments", REFUSED),
         4: _many("float_data", "floats"),
         5: _many("int32_data", "varints"),
         6: _many("string_data", "bytes"),
@@ -76,6 +87,7 @@ SCHEMA: dict[str, dict[int, Field]] = {
         10: _many("double_data", "doubles"),
         11: _many("uint64_data", "varints"),
         12: Field("doc_string", "text"),
+        13: Field(EXTERNAL, REFUSED),
         14: Field("data_location", "int32"),
         16: _many("metadata_props", "entry"),
     },

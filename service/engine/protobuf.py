@@ -15,6 +15,7 @@ import numpy as np
 
 MAX_FIELDS = 100_000  # of one file, over all messages: reading them takes at most about half a second
 MAX_TEXT_BYTES = 2**20
+REFUSED = "refused"
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 FIXED_BYTES = {FIXED64: 8, FIXED32: 4}
 
@@ -26,8 +27,9 @@ class Field(NamedTuple):
 
     Attributes:
         name: key in the parsed message.
-        kind: int32, int64, uint64, float, double, text (UTF-8), bytes, the name of another message, or varints, floats
-            or doubles for the elements of a large array, which are counted and not kept.
+        kind: int32, int64, uint64, float, text (UTF-8), bytes, the name of another message; varints, floats or
+            doubles for the elements of a large array, which are counted and not kept; or REFUSED, and then `name` is
+            the clause that says why.
         repeated: whether it may stand more than once.
     """
 
@@ -40,7 +42,7 @@ Schema = Mapping[str, Mapping[int, Field]]
 WIRE_TYPES = {
     **dict.fromkeys(("int32", "int64", "uint64", "varints"), VARINT),
     **dict.fromkeys(("float", "floats"), FIXED32),
-    **dict.fromkeys(("double", "doubles"), FIXED64),
+    "doubles": FIXED64,
 }  # everything else is LENGTH
 COUNTED = ("varints", "floats", "doubles")
 
@@ -84,6 +86,8 @@ class _Reader:
             field = known.get(key >> 3)
             if field is None:
                 raise MalformedMessage(f"its {name} has a field {key >> 3}, which is not known here")
+            if field.kind == REFUSED:
+                raise MalformedMessage(field.name)
             self._count()
             values = found.setdefault(field.name, [])
             if values and not field.repeated:

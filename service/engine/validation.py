@@ -27,10 +27,11 @@ from service.engine.model import Model
 from service.engine.operators import ENVIRONMENT, Operators
 from service.engine.run_watchdog import RunWatchdog
 from service.engine.sandbox import CPU_S, confine
-from service.errors import DigitsError, ModelBroken
-from service.repository.repository import Card, Repository
+from service.errors import DigitsError, ModelBroken, Unavailable
+from service.repository.card import Card
+from service.repository.repository import Repository
 
-TIMEOUT_S = 30.0
+TIMEOUT_S, KILL_TIMEOUT_S = 30.0, 2.0
 REJECTED = 3  # exit code of the try-out, with a sentence
 
 
@@ -90,33 +91,42 @@ async def check(root: Path, name: str, version: int, operators: str = "exporter"
         SHA-256 of the model file that was tried, for `load`.
 
     Raises:
-        ModelBroken: it must not be served.
+        ModelBroken: the version must not be served.
+        Unavailable: the try-out itself failed: it was killed, took too long, or could not be started. Try again later.
     """
-    command = [sys.executable, "-m", "service.engine.validation", str(root), name, str(version)]
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=pipe,
-        stderr=pipe,
-        start_new_session=True,
-        env=_environment(operators),
-    )
     try:
-        tried, said = await asyncio.wait_for(process.communicate(), timeout_s)
+        process = await _start(root, name, version, operators)
+    except OSError as error:
+        raise Unavailable(f"Version {version} of {name} could not be tried out ({error.strerror}).", 5) from None
+    try:
+        tried, sentence = await asyncio.wait_for(process.communicate(), timeout_s)
     except TimeoutError:
-        raise ModelBroken(f"Version {version} of {name} did not load within {timeout_s:g} seconds.") from None
+        raise Unavailable(f"Version {version} of {name} did not load within {timeout_s:g} seconds.", 5) from None
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
-    if process.returncode == REJECTED and said:
-        raise ModelBroken(said.decode("utf-8", "replace").strip().splitlines()[-1])
+            with suppress(TimeoutError):  # a process that waits for a dead volume cannot be ended
+                await asyncio.wait_for(process.wait(), KILL_TIMEOUT_S)
+    if process.returncode == REJECTED and sentence:
+        raise ModelBroken(sentence.decode("utf-8", "replace").strip().splitlines()[-1])
     if process.returncode == -signal.SIGXCPU:
         raise ModelBroken(f"Version {version} of {name} needs more than {CPU_S} seconds of CPU time to load.")
+    if process.returncode == -signal.SIGKILL:  # as the kernel does when memory is short
+        raise Unavailable(f"The try-out of version {version} of {name} was killed; is there enough memory?", 5)
     if process.returncode:
         raise ModelBroken(f"Version {version} of {name} ends the process that loads it (code {process.returncode}).")
     return tried.decode("ascii", "replace").strip()
+
+
+async def _start(root: Path, name: str, version: int, operators: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service.engine.validation", str(root), name, str(version)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        env=_environment(operators),
+    )
 
 
 def _environment(operators: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from service.digits import Pixels, Probabilities
 from service.engine.batcher import Batcher
 from service.engine.model import Model
 from service.engine.run_timeouts import RunTimeouts
-from service.repository.repository import Card
+from service.repository.card import Card
 from service.telemetry.statistics import Statistics
 
 

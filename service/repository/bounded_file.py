@@ -6,6 +6,7 @@ stands there could be any file of this machine, and cards are published over HTT
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -42,3 +43,10 @@ def read_file(root: Path, path: Path, max_bytes: int) -> bytes:
     if found.st_size > max_bytes or len(data) > max_bytes:
         raise TooLarge(f"{path.name} has more than {max_bytes:,} bytes")
     return data
+
+
+def reason(error: Exception) -> str:
+    """Why a file cannot be read, as a clause without paths and positions."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return "it is not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else str(error)

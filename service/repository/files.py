@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from pathlib import Path
 
 
@@ -11,8 +12,16 @@ def listing(folder: Path) -> list[str]:
     """Names of the entries of a folder; empty if it does not exist, is a file or is not readable."""
     try:
         return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except OSError:
         return []
+
+
+def is_folder(path: Path) -> bool:
+    """Whether this is a folder, or a link to one; False where that cannot be found out."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def write(path: Path, data: bytes) -> None:
@@ -41,3 +50,12 @@ def replace(path: Path, data: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     flush(path.parent)
+
+
+def identity(path: Path) -> tuple[int, ...] | None:
+    """Compares equal while a file is the same and unchanged: inode, size and times; None if it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -14,24 +14,25 @@ Only writer.py changes these files.
 
 from __future__ import annotations
 
-import json
+import os
 import re
+import stat
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from service.errors import ModelBroken, NoSuchModel
-from service.repository.bounded_file import MAX_CARD_BYTES, MAX_MODEL_BYTES, read_file
+from service.errors import ModelBroken, NoSuchModel, Unavailable
+from service.repository.bounded_file import MAX_CARD_BYTES, MAX_MODEL_BYTES, read_file, reason
 from service.repository.card import Card, parse_card
-from service.repository.files import listing
+from service.repository.files import identity, is_folder
 from service.repository.rollout_plan import RolloutPlan
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+NAME_RULE = "a name is letters, digits, - and _, 64 at most"
+RETRY_AFTER_S = 5
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 MODEL_FILE = "model.onnx"
 CARD_FILE = "card.json"
-
-__all__ = ["CARD_FILE", "MODEL_FILE", "NAME", "VERSION", "Card", "Repository"]
 
 
 class Repository:
@@ -45,16 +46,62 @@ class Repository:
         self.root = Path(root)
 
     def names(self) -> list[str]:
-        """Names of all models that have at least one complete version, sorted."""
-        return sorted(name for name in listing(self.root) if NAME.fullmatch(name) and self.versions(name))
+        """Names of all models that have at least one complete version, sorted.
+
+        Raises:
+            Unavailable: the folder of models cannot be read.
+        """
+        return sorted(name for name in self._entries() if NAME.fullmatch(name) and self.versions(name))
 
     def versions(self, name: str) -> list[int]:
-        """Complete versions of `name` (model and card are there), ascending; empty for an unknown name."""
-        if not NAME.fullmatch(name):
+        """Complete versions of `name` (model and card are there), ascending; empty for an unknown name.
+
+        A version that cannot be read is left out; `troubles` names it.
+        """
+        return self._versions_and_troubles(name)[0]
+
+    def troubles(self) -> dict[str, str]:
+        """What in the folder of models cannot be read or is ignored: a sentence per entry.
+
+        Raises:
+            Unavailable: the folder of models itself cannot be read.
+        """
+        found = {}
+        for name in self._entries():
+            if NAME.fullmatch(name):
+                if troubles := self._versions_and_troubles(name)[1]:
+                    found[name] = " ".join(troubles)
+            elif not name.startswith((".", "@")) and is_folder(self.root / name):
+                found[name] = f"The folder {name[:64]!r} is ignored: {NAME_RULE}. Rename it."
+        return found
+
+    def _entries(self) -> list[str]:
+        try:
+            return os.listdir(self.root)
+        except FileNotFoundError:
             return []
-        folder = self.root / name
-        found = (int(entry) for entry in listing(folder) if VERSION.fullmatch(entry))
-        return sorted(v for v in found if all((folder / str(v) / f).is_file() for f in (MODEL_FILE, CARD_FILE)))
+        except OSError as error:
+            raise Unavailable(f"The models folder cannot be read ({error.strerror}).", RETRY_AFTER_S) from None
+
+    def _versions_and_troubles(self, name: str) -> tuple[list[int], list[str]]:
+        if not NAME.fullmatch(name):
+            return [], []
+        folder, versions, troubles = self.root / name, [], []
+        try:
+            entries = os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return [], []
+        except OSError as error:
+            return [], [f"The folder of {name} cannot be read ({error.strerror})."]
+        for version in sorted(int(entry) for entry in entries if VERSION.fullmatch(entry)):
+            try:
+                if all(stat.S_ISREG(os.stat(folder / str(version) / file).st_mode) for file in (MODEL_FILE, CARD_FILE)):
+                    versions.append(version)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # not complete: it is being copied, or was removed
+            except OSError as error:
+                troubles.append(f"Version {version} of {name} cannot be read ({error.strerror}).")
+        return versions, troubles
 
     def current(self, name: str) -> int:
         """The version to serve.
@@ -94,7 +141,7 @@ class Repository:
         except FileNotFoundError:
             raise ModelBroken(f"Version {version} of {name} has no {CARD_FILE}; publish it again.") from None
         except (OSError, ValueError) as error:
-            why = _clause(error)
+            why = reason(error)
             raise ModelBroken(f"The {CARD_FILE} of {name} version {version} cannot be read: {why}.") from None
 
     def model_path(self, name: str, version: int) -> Path:
@@ -114,7 +161,7 @@ class Repository:
         except FileNotFoundError:
             raise ModelBroken(f"Version {version} of {name} has no {MODEL_FILE}; publish it again.") from None
         except OSError as error:
-            why = _clause(error)
+            why = reason(error)
             raise ModelBroken(f"The {MODEL_FILE} of {name} version {version} cannot be read: {why}.") from None
         if sha256(data).hexdigest() != card.get("sha256"):
             raise ModelBroken(
@@ -127,7 +174,7 @@ class Repository:
         """Compares equal while `current` and the version's files are unchanged (inode, size and times)."""
         folder = self.root / name / str(version)
         paths = (self.root / name / "current", folder, folder / MODEL_FILE, folder / CARD_FILE)
-        return tuple(map(_stat, paths))
+        return tuple(map(identity, paths))
 
     def rollout(self, name: str) -> RolloutPlan | None:
         """The plan of the running rollout; None if there is none or its file cannot be read."""
@@ -135,6 +182,23 @@ class Repository:
             return RolloutPlan.from_json(self._read(self.root / name / "trial.json"))
         except (OSError, ValueError, TypeError):
             return None
+
+    def rollout_is_over(self, name: str) -> bool:
+        """Whether there surely is no rollout: the model's folder can be read, and holds no plan that can be read."""
+        try:
+            os.stat(self.root / name / "current")
+            return self.rollout(name) is None and not self._is_unreadable(name)
+        except OSError:
+            return False
+
+    def _is_unreadable(self, name: str) -> bool:
+        try:
+            self._read(self.root / name / "trial.json")
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
 
     def last_rollout(self, name: str) -> dict[str, Any] | None:
         """Result of the last rollout: version, verdict, time; None if there is none or its file cannot be read."""
@@ -158,7 +222,7 @@ class Repository:
     def _folder(self, name: str, version: int) -> Path:
         self._check_name(name)
         folder = self.root / name / str(version)
-        if version < 1 or not folder.is_dir():
+        if version < 1 or not is_folder(folder):
             known = ", ".join(map(str, self.versions(name))) or "none"
             raise NoSuchModel(f"There is no version {version} of {name}; published versions: {known}.")
         return folder
@@ -166,7 +230,7 @@ class Repository:
     def _check_name(self, name: str) -> None:
         """Before `name` becomes part of a path. Raises NoSuchModel."""
         if not NAME.fullmatch(name):
-            raise NoSuchModel("There is no model of that name; a name is letters, digits, - and _, 64 at most.")
+            raise NoSuchModel(f"There is no model of that name; {NAME_RULE}.")
 
     def _nothing_served(self, name: str) -> str:
         if versions := self.versions(name):
@@ -181,18 +245,3 @@ class Repository:
             return self.current(name)
         except (NoSuchModel, ModelBroken):
             return None
-
-
-def _clause(error: Exception) -> str:
-    """Why, without paths and positions."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return "it is not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else str(error)
-
-
-def _stat(path: Path) -> tuple[int, ...] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -15,14 +15,18 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic, sleep
+from typing import TextIO
 
 from service.errors import Conflict, DigitsError, InvalidValue, ModelBroken, NoSuchModel
+from service.repository.card import Card
 from service.repository.files import flush, listing, replace, write
-from service.repository.repository import CARD_FILE, MODEL_FILE, VERSION, Card, Repository
+from service.repository.repository import CARD_FILE, MODEL_FILE, VERSION, Repository
 from service.repository.rollout_plan import RolloutPlan
 from service.repository.triton_config import CONFIG_FILE, LABELS_FILE, as_pbtxt, config
 
 MAX_PREVIOUS = 100
+LOCK_TIMEOUT_S, LOCK_POLL_S = 60.0, 0.02
 
 
 class RepositoryWriter(Repository):
@@ -208,8 +212,26 @@ class RepositoryWriter(Repository):
                 "or promote on a machine where it is: python -m training promote."
             ) from None
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            _wait_for(lock, name)
+            try:
+                yield
+            except OSError as error:  # what was written so far is whole: see `replace` and `_place`
+                raise Conflict(
+                    f"The folder of {name} cannot be written to ({error.strerror}): nothing was changed for readers. "
+                    "Make room or make it writable, and do it again."
+                ) from error
+
+
+def _wait_for(lock: TextIO, name: str) -> None:
+    """The kernel's lock on a file; not for ever, since its holder may hang. Raises Conflict."""
+    deadline = monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if monotonic() > deadline:
+                raise Conflict(f"Another process is writing {name} since {LOCK_TIMEOUT_S:g} s; try again.") from None
+            sleep(LOCK_POLL_S)
 
 
 def _now() -> str:

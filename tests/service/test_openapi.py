@@ -1,4 +1,4 @@
-"""The OpenAPI document tells the truth: every call, what it takes, and every refusal it can give."""
+"""The OpenAPI document is complete: every route, its bodies, and every error status."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_predict_names_every_status_that_it_gives(document: dict[str, Any]) -> N
     assert set(document["paths"]["/predict"]["post"]["responses"]["200"]["content"]) == {"application/json", "text/csv"}
 
 
-def test_every_refusal_is_documented_as_the_problem_it_is(document: dict[str, Any]) -> None:
+def test_every_error_status_is_documented_as_a_problem_document(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
         if path.startswith(("/v1", "/v2", "/health")):
             continue

@@ -1,4 +1,4 @@
-"""GET /health/live and /health/ready: who answers, with what, on what; over the socket too."""
+"""GET /health/live and /health/ready, in process and over the socket, also while large requests run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_over_the_socket(server: Server) -> None:
 
 
 def waits_during(server: Server, body: bytes, headers: dict[str, str]) -> tuple[int, float, list[float]]:
-    """Send one big request, and ask for /health/live all the while: its status, its time, and how long each waited."""
+    """Send one big request and poll /health/live meanwhile: its status, its duration, and the latency of each poll."""
     outcome: list[tuple[int, float]] = []
 
     def send() -> None:
@@ -72,7 +72,7 @@ def big_requests() -> dict[str, tuple[bytes, dict[str, str], int]]:
 
 @pytest.mark.parametrize("kind", ["CSV", "JSON", "npy", "four large pictures"])
 def test_live_is_answered_while_a_big_request_is_read_and_run(server: Server, kind: str) -> None:
-    """It is done in pieces or aside: nobody waits for all of it, nor, where it takes long, for half."""
+    """Large work is done in pieces or in a thread: other requests wait for less than half of it, if it is long."""
     body, headers, status = big_requests()[kind]
     found, seconds, waits = waits_during(server, body, headers)
     assert found == status

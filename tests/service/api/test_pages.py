@@ -1,4 +1,4 @@
-"""The page in a real browser: draw, clear, give pictures, lose the service and find it again; and /docs.
+"""The page in a real browser: draw, clear, choose pictures, survive a restart of the service; and /docs.
 
 Needs Debian's chromium and chromium-driver (apt-get install chromium chromium-driver); where they are absent all is
 skipped, and said. Every test also checks that nothing left this machine and that the console stayed empty.
@@ -212,7 +212,7 @@ def test_one_question_at_a_time(home: Page) -> None:
 
 @contextmanager
 def held_up(site: Server) -> Iterator[None]:
-    """What is asked meanwhile is answered afterwards."""
+    """Requests sent meanwhile are answered afterwards."""
     site.process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -270,7 +270,7 @@ def test_pictures_dropped_or_pasted(home: Page, event: str, holder: str) -> None
     assert home.answer("one.png") == "1"
 
 
-def test_what_is_no_picture_is_refused_in_plain_words(home: Page, site: Server, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_rejected_with_a_sentence(home: Page, site: Server, tmp_path: Path) -> None:
     home.forgiven = r"/predict - Failed to load resource.* 4\d\d "  # the browser's own note of a refusal
     text = tmp_path / "notes.txt"
     text.write_text("seven")

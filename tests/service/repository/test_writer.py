@@ -327,18 +327,23 @@ def test_a_full_disk_leaves_nothing(repository: RepositoryWriter) -> None:
         """
 import resource, signal, sys
 from pathlib import Path
+from service.errors import Conflict
 from service.repository.writer import RepositoryWriter
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
 try:
     RepositoryWriter(Path(sys.argv[1])).publish("digits", lambda version: bytes(5000), {})
-except OSError:
-    print("refused")
+except Conflict as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, before)  # what measures coverage writes a file at the end
 """,
         repository.root,
     )
-    assert process.communicate(timeout=60) == ("refused\n", "")
+    sentence, errors = process.communicate(timeout=60)
+    assert errors == ""
+    assert sentence.startswith("The folder of digits cannot be written to (File too large)")
     assert repository.versions("digits") == [1]
     assert sorted(path.name for path in (repository.root / "digits").iterdir()) == [".lock", "1", "config.pbtxt"]
 

@@ -136,7 +136,7 @@ def test_an_answer_is_remembered_for_feedback(server: Server) -> None:
 
 @pytest.fixture(scope="module")
 def on_trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Version 1 is served, version 2, whose answers are one higher, is a canary that no request falls to by itself."""
+    """Version 1 is served, version 2, whose answers are one higher, is a canary that gets 0 % of requests."""
     root: Path = tmp_path_factory.mktemp("on-trial")
     publish(root)
     publish(root, shift=1, promote=False)
@@ -173,7 +173,7 @@ def test_a_version_that_does_not_answer_is_404(on_trial: Server, path: str) -> N
 
 
 def refused(answer: httpx.Response, status: int, says: str = "") -> None:
-    """TensorFlow Serving's error shape, one sentence, and nothing of this machine."""
+    """Check TensorFlow Serving's error form: one sentence that reveals nothing about the server."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert list(answer.json()) == ["error"]
@@ -218,9 +218,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("two keys", {"instances": [{"pixels": BLANK, "key": 1}]}, "instances[0] is not a digit"),
     ("empty object", {"instances": [{}]}, "instances[0] is not a digit"),
     ("image without b64", {"instances": [{"image": "x"}]}, "instances[0] is not a digit"),
-    ("b64 a number", {"instances": [{"b64": 5}]}, "instances[0] holds a b64"),
-    ("b64 of nothing", {"instances": [{"b64": "!"}]}, "instances[0] holds a b64"),
-    ("b64 not ASCII", {"instances": [{"b64": "ä"}]}, "instances[0] holds a b64"),
+    ("b64 a number", {"instances": [{"b64": 5}]}, "The b64 of instances[0]"),
+    ("b64 of nothing", {"instances": [{"b64": "!"}]}, "The b64 of instances[0]"),
+    ("b64 not ASCII", {"instances": [{"b64": "ä"}]}, "The b64 of instances[0]"),
     ("b64 empty", {"instances": [{"b64": ""}]}, "empty"),
     ("b64 of a cut picture", {"instances": [b64(NOISE[:4000])]}, ""),
     ("examples a list of digits", {"examples": [BLANK]}, "examples"),
@@ -241,7 +241,7 @@ def test_what_is_not_json_is_400(server: Server, body: bytes) -> None:
         refused(server.client.post(path, content=body), 400, "not JSON")
 
 
-def test_what_is_no_picture_is_415(server: Server) -> None:
+def test_a_file_that_is_not_a_picture_is_415(server: Server) -> None:
     refused(server.client.post(PREDICT, json={"instances": [b64(b"hello there")]}), 415)
 
 
@@ -255,7 +255,7 @@ def test_too_much_is_413(strict_server: Server) -> None:
 
 def test_regress_is_400_and_says_what_to_use(server: Server) -> None:
     answer = server.client.post("/v1/models/digits:regress", json={"examples": [{"pixels": BLANK}]})
-    refused(answer, 400, "has no meaning")
+    refused(answer, 400, "not supported")
 
 
 @pytest.mark.parametrize("path", ["", "/versions/1", "/labels/stable"])

@@ -1,4 +1,4 @@
-"""The model repository by the Open Inference Protocol: what is there, loading and unloading."""
+"""The model repository extension over HTTP: index, load and unload; and that Triton can read the repository."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def states(answer: Answer) -> dict[tuple[str, str], tuple[str, str]]:
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"{}", b'{"ready": false}', b'{"repository_name": "x"}'])
 def test_the_index_names_all_that_is_published(app: FastAPI, body: bytes) -> None:
-    """The usual client sends an empty body. No key is needed."""
+    """Clients usually send an empty body. No key is needed."""
     assert states(post(app, INDEX, body, key="")) == {
         ("digits", "1"): ("READY", ""),
         ("digits", "2"): ("UNAVAILABLE", "another version is promoted"),
@@ -265,7 +265,7 @@ def workers(root: Path) -> Iterator[Server]:
 
 
 def all_answer(server: Server, wanted: int) -> None:
-    """Ask over new connections, many at once, until both workers and nobody else answered so for a while."""
+    """Ask over new connections, many at once, until both workers have given this answer for a while."""
     end = time.monotonic() + PATIENCE_S
     body = document(tensor(digits(5)))
 
@@ -290,7 +290,7 @@ def test_all_workers_unload_and_load(workers: Server) -> None:
 
 
 def test_load_and_unload_answer_once_all_workers_have_done_it(workers: Server) -> None:
-    """Whoever is told that it is done may ask any worker at once."""
+    """Once a call has returned, every worker answers accordingly."""
     headers = {"X-Admin-Key": KEY}
     all_answer(workers, 200)
     body = document(tensor(digits(5)))

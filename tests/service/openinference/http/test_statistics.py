@@ -1,4 +1,4 @@
-"""Statistics add up: requests, digits, runs and times, of one worker and of several, whatever protocol was spoken."""
+"""Statistics add up: requests, digits, runs and times, of one worker and of several."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def stats(app: FastAPI, path: str = "/v2/models/digits/stats") -> dict[str, Any]
 
 
 def checked(found: dict[str, Any]) -> dict[str, Any]:
-    """What holds of statistics at any time at which nothing is running."""
+    """Check the invariants of statistics at a time when no request is running."""
     parts, batches = found["inference_stats"], found["batch_stats"]
     success = parts["success"]
     assert all(parts[part]["count"] == success["count"] for part in PARTS)
@@ -143,7 +143,7 @@ def test_bad_requests_do_not_reach_the_model_and_do_not_count(app: FastAPI) -> N
     assert found["inference_count"] == found["inference_stats"]["fail"]["count"] == 0
 
 
-def test_what_a_full_queue_refuses_is_a_failure(app: FastAPI) -> None:
+def test_a_request_rejected_by_a_full_queue_counts_as_a_failure(app: FastAPI) -> None:
     async def two_at_once() -> None:
         first = asyncio.ensure_future(acall(app, path=INFER, body=bytes(784 * 1000), headers={LENGTH: "0"}))
         await until(lambda: app.state.context.engine.admission.rows)
@@ -190,7 +190,7 @@ def test_a_second_of_calls_takes_no_more_than_a_second(app: FastAPI) -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 200), st.booleans()), min_size=1, max_size=40))
 def test_a_batcher_tells_of_every_row_once(requests: list[tuple[int, bool]]) -> None:
-    """Whoever goes away, fails, or comes with many."""
+    """Also with cancelled, failing and large requests."""
     told: list[Execution] = []
 
     def run(rows: Any) -> Any:
