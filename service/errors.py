@@ -16,6 +16,7 @@ DigitsError                     500   base; str(error) is the sentence that the 
 ├── ProviderUnavailable         500   the configured execution provider does not work; start-up only
 ├── FeedbackFull                507   the feedback file is full
 ├── FeedbackUnavailable         503   the feedback file cannot be used
+├── RunTimeout                  504   a run of the model took too long and was ended
 └── Unavailable                 503   queue full, draining or not ready; `retry_after` in seconds
 """
 
@@ -84,6 +85,10 @@ class FeedbackFull(DigitsError):
 
 class FeedbackUnavailable(DigitsError):
     status = 503
+
+
+class RunTimeout(DigitsError):
+    status = 504
 
 
 class InvalidValue(DigitsError):

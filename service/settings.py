@@ -43,6 +43,15 @@ class Settings(BaseSettings):
     provider: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Execution provider. auto: CUDA if it works, else CPU. cuda: do not start without CUDA."
     )
+    allowed_operators: str = Field(
+        "exporter",
+        pattern=r"^(onnx|exporter|(exporter,)?[A-Z]\w*(,\w[\w.:]*)*|(exporter,)?ai\.onnx(\.ml)?:\w+(,\w[\w.:]*)*)$",
+        description="Operators a model may use. exporter: those our exporter writes. onnx: all of ai.onnx and "
+        "ai.onnx.ml. Or names to add to the exporter's, separated by commas.",
+    )
+    run_timeout_s: float = Field(
+        10, ge=0.1, le=3600, description="Longest time of one run of a model, in seconds; then 504."
+    )
     workers: Annotated[int, Field(ge=1, le=256), WrapValidator(_number_or_auto)] = Field(
         1, description="Worker processes. auto: one per CPU, within the container's limits on CPU and memory."
     )

@@ -34,7 +34,7 @@ async def promote(context: ContextDep, name: Name, version: Number) -> dict[str,
     # a version that does not exist is no conflict
     await context.volume.call(engine.repository.model_path, name, version)
     try:
-        await check(engine.repository.root, name, version)
+        await check(engine.repository.root, name, version, engine.settings.allowed_operators)
     except ModelBroken as error:
         raise Conflict(f"Version {version} is not promoted: {error}") from None
     await context.volume.write(RepositoryWriter(engine.repository.root).promote, name, version)

@@ -9,27 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
-from time import monotonic
 from typing import Any
 
 from service.engine.engine import Engine
-from service.engine.rollout import Rollout
-from service.engine.validation import check
-from service.engine.version import LoadedVersion
+from service.engine.loader import Loader
+from service.engine.retries import Retries
+from service.engine.rollouts import Rollouts
 from service.errors import Conflict, DigitsError, NoSuchModel, Unavailable
-from service.repository.rollout_plan import RolloutPlan
 from service.repository.snapshot import Snapshot, names_and_troubles, snapshot
 from service.repository.volume import Volume
-from service.repository.writer import RepositoryWriter
-from service.telemetry.scoreboard import ALIVE_SECONDS, Scoreboard, WorkerState, rollout_counts
+from service.telemetry.scoreboard import Scoreboard
 
 log = logging.getLogger("service")
 
-OTHERS_S, OTHERS_POLL_S = ALIVE_SECONDS + 1, 0.05  # what a dead worker published counts for as long as that
-LOAD_S = WRITE_S = 60.0  # for reading a model file and making its session; for waiting for another writer
-FIRST_RETRY_S, LAST_RETRY_S = 1.0, 300.0
 Signature = tuple[Any, ...]
 
 
@@ -46,11 +38,12 @@ class Watcher:
         self._engine = engine
         self._volume = volume
         self._scoreboard = scoreboard
-        self._repository = RepositoryWriter(engine.repository.root)
+        self._repository = engine.repository
         self._busy = asyncio.Lock()
         self._rejected: dict[tuple[str, int], Signature] = {}
-        self._retries: dict[tuple[str, int], tuple[float, float]] = {}  # when to try again, and the pause after that
-        self._over: set[str] = set()  # rollouts that this process ended, though the repository cannot be written
+        self._retries = Retries()
+        self._loader = Loader(engine, volume)
+        self._rollouts = Rollouts(engine, volume, scoreboard, self._retries)
 
     async def run(self) -> None:
         """Look until cancelled. Nothing that is found in the repository ends this."""
@@ -74,19 +67,33 @@ class Watcher:
 
     async def look(self) -> None:
         """Look once. Raises Unavailable where the models folder does not answer."""
+        async with self._busy:  # first, since it needs no file
+            for name in self._scoreboard.unloaded():
+                self._unload(name)
         names, troubles = await self._volume.call(names_and_troubles, self._repository)
-        live = self._engine.names()
-        for name in troubles.keys() - live:
+        for name in troubles.keys() - {*names, *self._engine.names()}:
             self._reject(name, troubles[name])
-        for name in sorted({*live, *names}):
+        for name in sorted({*self._engine.names(), *names}):
             async with self._busy:
-                if name in self._scoreboard.unloaded():
-                    self._unload(name)
-                    continue
-                seen = await self._volume.call(snapshot, self._repository, name)
-                await self._follow_current(name, seen, troubles.get(name, ""))
-                await self._follow_plan(name, seen)
+                await self._look_at(name, troubles.get(name, ""))
         self._forget({*names, *troubles, *self._engine.names()})
+
+    async def _look_at(self, name: str, trouble: str) -> None:
+        """Bring one model up to what the repository holds of it; what goes wrong stops no other model."""
+        if name in self._scoreboard.unloaded():
+            self._unload(name)
+            return
+        seen = await self._volume.call(snapshot, self._repository, name)
+        try:
+            await self._replace_withdrawn(name, seen)
+            await self._follow_current(name, seen, trouble)
+            await self._rollouts.follow(name, seen)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last border of this model; logged with its traceback once
+            reason = f"Following {name} failed ({type(error).__name__}); the log of this worker has the traceback."
+            trace = error if self._engine.refused.get(name) != reason else None
+            self._reject(name, reason, trace)
 
     async def unload(self, name: str) -> None:
         """Stop serving a model, in this worker and in the others, which see it when they look. Raises NoSuchModel."""
@@ -95,7 +102,7 @@ class Watcher:
         self._scoreboard.unload(name)
         async with self._busy:
             self._unload(name)
-        await self._everywhere(lambda state: name not in state["live"])
+        await self._scoreboard.wait_until_all(lambda state: name not in state["live"])
 
     async def load(self, name: str) -> None:
         """Serve the promoted version of a model, whether it was unloaded or not, in this worker and in the others.
@@ -114,7 +121,9 @@ class Watcher:
         self._scoreboard.load(name)
         await self.follow(name)
         version = self._engine.state()["live"].get(name)
-        await self._everywhere(lambda state: state["live"].get(name) == version or name in state["refused"])
+        await self._scoreboard.wait_until_all(
+            lambda state: state["live"].get(name) == version or name in state["refused"]
+        )
 
     async def follow(self, name: str) -> None:
         """Bring one model up to its `current` now.
@@ -132,25 +141,18 @@ class Watcher:
         if reason := self._engine.refused.get(name):
             raise Conflict(reason)
 
-    async def _everywhere(self, done: Callable[[WorkerState], bool]) -> None:
-        """Wait until all living workers have published that it is done; not for ever, since one may hang."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(OTHERS_S):
-                while not all(map(done, self._scoreboard.alive())):  # noqa: ASYNC110 - other processes are waited for
-                    await asyncio.sleep(OTHERS_POLL_S)
-
-    # -- current --------------------------------------------------------------------------------------------
-
     async def _follow_current(self, name: str, seen: Snapshot, trouble: str, at_once: bool = False) -> None:
         live = self._engine.served(name).version if name in self._engine.names() else None
         version = seen.current
-        if version is None:
+        if version is None and live is None and seen.is_unpromoted:
+            self._engine.refused.pop(name, None)
+        elif version is None:
             self._reject(name, seen.error)
         elif version == live and trouble:
             self._reject(name, trouble)
         elif version == live:
             self._engine.refused.pop(name, None)
-        elif self._rejected.get((name, version)) != seen.signature and (at_once or self._is_time(name, version)):
+        elif self._rejected.get((name, version)) != seen.signature and (at_once or self._retries.is_due(name, version)):
             await self._move(name, version, live, seen.signature)
 
     def _unload(self, name: str) -> None:
@@ -162,89 +164,41 @@ class Watcher:
 
     async def _move(self, name: str, version: int, live: int | None, signature: Signature) -> None:
         try:
-            self._engine.swap(await self._loaded(name, version))
+            self._engine.swap(await self._loader.load(name, version))
         except Unavailable as error:
-            self._reject(name, f"{error} It is tried again in {self._postpone(name, version):g} s.")
+            self._reject(name, f"{error} It is tried again in {self._retries.postpone(name, version):g} s.")
         except DigitsError as error:
             self._rejected[name, version] = signature  # taken before: files that changed meanwhile are looked at again
             self._reject(name, str(error))
         else:
-            self._retries.pop((name, version), None)
+            self._retries.succeeded(name, version)
             self._engine.refused.pop(name, None)
             self._scoreboard.publish()
             log.info("Serving %s version %s now, version %s until now", name, version, live)
 
-    async def _loaded(self, name: str, version: int) -> LoadedVersion:
-        """A version that passed its try-out. Raises DigitsError: Unavailable where the try-out itself failed."""
-        await check(self._repository.root, name, version)
-        return await self._volume.call(self._engine.load, name, version, timeout_s=LOAD_S)
+    async def _replace_withdrawn(self, name: str, seen: Snapshot) -> None:
+        """Take a live version out of service whose runs took too long; the last one served before it answers then."""
+        live = self._engine.served(name) if name in self._engine.names() else None
+        if live and live.timeouts.withdrawn:
+            self._rejected[name, live.version] = seen.signature if live.version == seen.current else ()
+            self._engine.withdraw(name)
+            self._scoreboard.publish()
+        if reason := self._engine.withdrawn.get(name):
+            for version in await self._volume.call(self._repository.earlier, name):
+                if (name, version) not in self._rejected and self._retries.is_due(name, version):
+                    await self._move(name, version, seen.current, ())
+                    break
+            self._reject(name, reason)
 
-    def _reject(self, name: str, reason: str) -> None:
+    def _reject(self, name: str, reason: str, trace: Exception | None = None) -> None:
         if self._engine.refused.get(name) != reason:
-            log.warning("%s stays on the version it serves: %s", name, reason)
+            what = "stays on the version it serves" if name in self._engine.names() else "is not served"
+            log.warning("%s %s: %s", name, what, reason, exc_info=trace)
             self._engine.refused[name] = reason
-
-    def _is_time(self, name: str, version: int) -> bool:
-        return monotonic() >= self._retries.get((name, version), (0.0, 0.0))[0]
-
-    def _postpone(self, name: str, version: int) -> float:
-        """Seconds until the next attempt, twice as many each time."""
-        pause = self._retries.get((name, version), (0.0, FIRST_RETRY_S))[1]
-        self._retries[name, version] = monotonic() + pause, min(2 * pause, LAST_RETRY_S)
-        return pause
 
     def _forget(self, names: set[str]) -> None:
         """Drop what is known of models that are gone."""
         for name in self._engine.refused.keys() - names:
             del self._engine.refused[name]
-        for key in [key for key in (*self._rejected, *self._retries) if key[0] not in names]:
-            self._rejected.pop(key, None)
-            self._retries.pop(key, None)
-
-    # -- rollouts -------------------------------------------------------------------------------------------
-
-    async def _follow_plan(self, name: str, seen: Snapshot) -> None:
-        plan, running = seen.plan, self._engine.rollout(name)
-        if plan is None and not seen.rollout_is_over:
-            return  # the folder cannot be read now: a rollout that runs goes on, with its counts
-        if name not in self._engine.names() or (plan and plan.id in self._over):
-            plan = None
-        if running and (plan is None or plan.id != running.plan.id):
-            self._engine.swap_rollout(name, None)
-            running = None
-        if plan and running:
-            await self._judge(name, plan)
-        elif plan and plan.version != self._engine.served(name).version and self._is_time(name, plan.version):
-            await self._begin(name, plan)
-
-    async def _begin(self, name: str, plan: RolloutPlan) -> None:
-        try:
-            candidate = await self._loaded(name, plan.version)
-        except Unavailable as error:
-            pause = self._postpone(name, plan.version)
-            log.warning("%s version %s cannot be tried yet, again in %g s: %s", name, plan.version, pause, error)
-            return
-        except DigitsError as error:
-            await self._end(name, plan, f"rolled back: {error}")
-            return
-        self._retries.pop((name, plan.version), None)
-        self._engine.swap_rollout(name, Rollout(plan, candidate))
-        how = "as a shadow" if plan.shadow else f"as a canary for {plan.percent:g} % of requests"
-        log.info("Trying %s version %s %s", name, plan.version, how)
-
-    async def _judge(self, name: str, plan: RolloutPlan) -> None:
-        """Promote or roll back once enough was seen, over all workers. Whichever worker sees it first does it."""
-        verdict = plan.verdict(**rollout_counts(self._scoreboard.all(), name, plan.id))
-        if verdict:
-            await self._end(name, plan, verdict)
-
-    async def _end(self, name: str, plan: RolloutPlan, verdict: str) -> None:
-        try:
-            await self._volume.call(self._repository.end_rollout, name, plan, verdict, timeout_s=WRITE_S)
-        except (OSError, Conflict):
-            log.warning("The trial of %s is over (%s), and cannot be ended: the repository is read-only", name, verdict)
-            self._over.add(plan.id)
-            self._engine.swap_rollout(name, None)
-            return
-        self._engine.swap_rollout(name, None)
-        log.info("The trial of %s version %s is over: %s", name, plan.version, verdict)
+        self._rejected = {key: value for key, value in self._rejected.items() if key[0] in names}
+        self._retries.keep_only(names)

@@ -6,6 +6,8 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from service.errors import Unavailable
@@ -24,19 +26,14 @@ def is_passing(error: OSError) -> bool:
     return error.errno in PASSING
 
 
-def read(path: Path) -> bytes:
-    """The content of a file.
-
-    Raises:
-        Unavailable: it cannot be read now, and perhaps can a moment later.
-        OSError: it does not exist, or must not be read.
-    """
+@contextmanager
+def passing_failures(what: str) -> Iterator[None]:
+    """Raise Unavailable, naming `what`, in place of an OSError that may pass."""
     try:
-        return path.read_bytes()
+        yield
     except OSError as error:
         if is_passing(error):
-            what = f"The file {path.name} cannot be read now ({error.strerror})."
-            raise Unavailable(what, RETRY_AFTER_S) from None
+            raise Unavailable(f"{what} cannot be read now ({error.strerror}).", RETRY_AFTER_S) from None
         raise
 
 
@@ -49,10 +46,12 @@ def listing(folder: Path) -> list[str]:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether this is a folder, or a link to one; False where that cannot be found out."""
+    """Whether this is a folder, or a link to one. Raises OSError where the same question may be answered later."""
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
-    except OSError:
+    except OSError as error:
+        if is_passing(error):
+            raise
         return False
 
 
@@ -82,3 +81,12 @@ def replace(path: Path, data: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     flush(path.parent)
+
+
+def identity(path: Path) -> tuple[int, ...] | None:
+    """Compares equal while a file is the same and unchanged: inode, size and times; None if it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -14,25 +14,21 @@ Only writer.py changes these files.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import stat
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from service.errors import ModelBroken, NoSuchModel, Unavailable
-from service.repository.files import RETRY_AFTER_S, is_folder, read
+from service.repository.bounded_file import MAX_CARD_BYTES, MAX_MODEL_BYTES, read_file, reason
+from service.repository.card import Card, parse_card
+from service.repository.files import RETRY_AFTER_S, identity, is_folder, passing_failures
+from service.repository.listing import CARD_FILE, MODEL_FILE, VERSION, may_be_folder, versions_and_troubles
 from service.repository.rollout_plan import RolloutPlan
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 NAME_RULE = "a name is letters, digits, - and _, 64 at most"
-VERSION = re.compile(r"[1-9][0-9]{0,17}")
-MODEL_FILE = "model.onnx"
-CARD_FILE = "card.json"
-
-Card = dict[str, Any]
 
 
 class Repository:
@@ -71,7 +67,7 @@ class Repository:
             if NAME.fullmatch(name):
                 if troubles := self._versions_and_troubles(name)[1]:
                     found[name] = " ".join(troubles)
-            elif not name.startswith((".", "@")) and is_folder(self.root / name):
+            elif not name.startswith((".", "@")) and may_be_folder(self.root / name):
                 found[name] = f"The folder {name[:64]!r} is ignored: {NAME_RULE}. Rename it."
         return found
 
@@ -84,24 +80,7 @@ class Repository:
             raise Unavailable(f"The models folder cannot be read ({error.strerror}).", RETRY_AFTER_S) from None
 
     def _versions_and_troubles(self, name: str) -> tuple[list[int], list[str]]:
-        if not NAME.fullmatch(name):
-            return [], []
-        folder, versions, troubles = self.root / name, [], []
-        try:
-            entries = os.listdir(folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return [], []
-        except OSError as error:
-            return [], [f"The folder of {name} cannot be read ({error.strerror})."]
-        for version in sorted(int(entry) for entry in entries if VERSION.fullmatch(entry)):
-            try:
-                if all(stat.S_ISREG(os.stat(folder / str(version) / file).st_mode) for file in (MODEL_FILE, CARD_FILE)):
-                    versions.append(version)
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # not complete: it is being copied, or was removed
-            except OSError as error:
-                troubles.append(f"Version {version} of {name} cannot be read ({error.strerror}).")
-        return versions, troubles
+        return versions_and_troubles(self.root / name) if NAME.fullmatch(name) else ([], [])
 
     def current(self, name: str) -> int:
         """The version to serve.
@@ -113,7 +92,8 @@ class Repository:
         """
         self._check_name(name)
         try:
-            text = read(self.root / name / "current").decode().strip()
+            with passing_failures(f"The file {name}/current"):
+                text = self._read(self.root / name / "current").decode().strip()
         except FileNotFoundError:
             raise NoSuchModel(self._nothing_served(name)) from None
         except (OSError, UnicodeDecodeError):
@@ -133,19 +113,19 @@ class Repository:
 
         Raises:
             NoSuchModel: the version does not exist.
-            ModelBroken: the card is not a JSON object, or must not be read.
+            ModelBroken: the card cannot be read, is a link out of the repository, or not a JSON object that can be
+                written back as JSON.
             Unavailable: it cannot be read now.
         """
         path = self._folder(name, version) / CARD_FILE
         try:
-            card = json.loads(read(path), parse_constant=_no_constant)
+            with passing_failures(f"The {CARD_FILE} of {name} version {version}"):
+                return parse_card(self._read(path))
         except FileNotFoundError:
             raise ModelBroken(f"Version {version} of {name} has no {CARD_FILE}; publish it again.") from None
-        except (OSError, ValueError, RecursionError):
-            raise ModelBroken(f"The {CARD_FILE} of {name} version {version} cannot be read as JSON.") from None
-        if not isinstance(card, dict):
-            raise ModelBroken(f"The {CARD_FILE} of {name} version {version} is not a JSON object.")
-        return card
+        except (OSError, ValueError) as error:
+            why = reason(error)
+            raise ModelBroken(f"The {CARD_FILE} of {name} version {version} cannot be read: {why}.") from None
 
     def model_path(self, name: str, version: int) -> Path:
         """Path of the version's model.onnx. Raises NoSuchModel if the version does not exist."""
@@ -161,11 +141,13 @@ class Repository:
         """
         card = self.card(name, version)
         try:
-            data = read(self.model_path(name, version))
+            with passing_failures(f"The {MODEL_FILE} of {name} version {version}"):
+                data = read_file(self.root, self.model_path(name, version), MAX_MODEL_BYTES)
         except FileNotFoundError:
             raise ModelBroken(f"Version {version} of {name} has no {MODEL_FILE}; publish it again.") from None
-        except OSError:
-            raise ModelBroken(f"The {MODEL_FILE} of {name} version {version} cannot be read.") from None
+        except OSError as error:
+            why = reason(error)
+            raise ModelBroken(f"The {MODEL_FILE} of {name} version {version} cannot be read: {why}.") from None
         if sha256(data).hexdigest() != card.get("sha256"):
             raise ModelBroken(
                 f"The {MODEL_FILE} of {name} version {version} is not the file its card describes "
@@ -177,12 +159,12 @@ class Repository:
         """Compares equal while `current` and the version's files are unchanged (inode, size and times)."""
         folder = self.root / name / str(version)
         paths = (self.root / name / "current", folder, folder / MODEL_FILE, folder / CARD_FILE)
-        return tuple(map(_stat, paths))
+        return tuple(map(identity, paths))
 
     def rollout(self, name: str) -> RolloutPlan | None:
         """The plan of the running rollout; None if there is none or its file cannot be read."""
         try:
-            return RolloutPlan.from_json((self.root / name / "trial.json").read_bytes())
+            return RolloutPlan.from_json(self._read(self.root / name / "trial.json"))
         except (OSError, ValueError, TypeError):
             return None
 
@@ -196,7 +178,7 @@ class Repository:
 
     def _is_unreadable(self, name: str) -> bool:
         try:
-            (self.root / name / "trial.json").read_bytes()
+            self._read(self.root / name / "trial.json")
         except FileNotFoundError:
             return False
         except OSError:
@@ -206,14 +188,28 @@ class Repository:
     def last_rollout(self, name: str) -> dict[str, Any] | None:
         """Result of the last rollout: version, verdict, time; None if there is none or its file cannot be read."""
         try:
-            return dict(json.loads((self.root / name / "last_trial.json").read_bytes()))
+            return parse_card(self._read(self.root / name / "last_trial.json"))
         except (OSError, ValueError, TypeError):
             return None
+
+    def earlier(self, name: str) -> list[int]:
+        """Complete versions that were served before the current one, newest first."""
+        try:
+            words = self._read(self.root / name / "previous").decode().split()
+        except (OSError, UnicodeDecodeError):
+            return []
+        complete = set(self.versions(name))
+        return [int(word) for word in words if VERSION.fullmatch(word) and int(word) in complete]
+
+    def _read(self, path: Path) -> bytes:
+        return read_file(self.root, path, MAX_CARD_BYTES)
 
     def _folder(self, name: str, version: int) -> Path:
         self._check_name(name)
         folder = self.root / name / str(version)
-        if version < 1 or not is_folder(folder):
+        with passing_failures(f"Version {version} of {name}"):
+            is_there = version > 0 and is_folder(folder)
+        if not is_there:
             known = ", ".join(map(str, self.versions(name))) or "none"
             raise NoSuchModel(f"There is no version {version} of {name}; published versions: {known}.")
         return folder
@@ -236,15 +232,3 @@ class Repository:
             return self.current(name)
         except (NoSuchModel, ModelBroken):
             return None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _stat(path: Path) -> tuple[int, ...] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -58,5 +57,19 @@ class RolloutPlan:
     @classmethod
     def from_json(cls, text: bytes) -> RolloutPlan:
         """Raises ValueError or TypeError if the text is not a plan."""
-        known: dict[str, Any] = json.loads(text)
-        return cls(**known)
+        try:
+            plan = cls(**json.loads(text))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        plan._check()
+        return plan
+
+    def _check(self) -> None:
+        """Requests are answered by these values. Raises ValueError."""
+        counts, shares = (self.version, self.min_digits), (self.percent, self.max_disagreement, self.max_errors)
+        if any(type(count) is not int or not 0 <= count < 10**18 for count in counts):
+            raise ValueError("version and min_digits must be whole numbers")
+        if any(type(share) not in (int, float) or not 0 <= share <= 100 for share in shares):
+            raise ValueError("percent, max_disagreement and max_errors must be numbers from 0 to 100")
+        if type(self.shadow) is not bool or type(self.id) is not str or self.version < 1:
+            raise ValueError("shadow must be a boolean, id a text and version 1 or more")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.errors import DigitsError, NoSuchModel, Unavailable
-from service.repository.files import RETRY_AFTER_S, is_folder
+from service.repository.files import RETRY_AFTER_S, is_folder, passing_failures
 from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
 
@@ -17,6 +17,7 @@ class Snapshot:
 
     Attributes:
         current: the promoted version; None where there is none, and `error` says why.
+        is_unpromoted: versions are published, and none was ever promoted.
         signature: compares equal while `current` and the files of that version are unchanged.
         plan: of the running rollout.
         rollout_is_over: there surely is none; False also where that cannot be read.
@@ -24,6 +25,7 @@ class Snapshot:
 
     current: int | None
     error: str
+    is_unpromoted: bool
     signature: tuple[Any, ...]
     plan: RolloutPlan | None
     rollout_is_over: bool
@@ -53,7 +55,9 @@ def names_and_troubles(repository: Repository) -> tuple[list[str], dict[str, str
         Unavailable: the folder of models cannot be read, or is not there.
     """
     names, troubles = repository.names(), repository.troubles()
-    if not names and not is_folder(repository.root):
+    with passing_failures("The models folder"):
+        is_there = bool(names) or is_folder(repository.root)
+    if not is_there:
         raise Unavailable("The models folder is not there.", RETRY_AFTER_S)
     return names, troubles
 
@@ -85,5 +89,6 @@ def snapshot(repository: Repository, name: str) -> Snapshot:
     try:
         current = repository.current(name)
     except DigitsError as error:
-        return Snapshot(None, str(error), (), plan, is_over)
-    return Snapshot(current, "", repository.signature(name, current), plan, is_over)
+        is_unpromoted = isinstance(error, NoSuchModel) and bool(repository.versions(name))
+        return Snapshot(None, str(error), is_unpromoted, (), plan, is_over)
+    return Snapshot(current, "", False, repository.signature(name, current), plan, is_over)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,8 +20,10 @@ from time import monotonic, sleep
 from typing import TextIO
 
 from service.errors import Conflict, DigitsError, InvalidValue, ModelBroken, NoSuchModel
+from service.repository.card import Card
 from service.repository.files import flush, listing, replace, write
-from service.repository.repository import CARD_FILE, MODEL_FILE, VERSION, Card, Repository
+from service.repository.listing import CARD_FILE, MODEL_FILE, VERSION
+from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
 from service.repository.triton_config import CONFIG_FILE, LABELS_FILE, as_pbtxt, config
 
@@ -31,8 +34,16 @@ LOCK_TIMEOUT_S, LOCK_POLL_S = 60.0, 0.02
 class RepositoryWriter(Repository):
     """A folder of models, for reading and writing. Any number of processes may use it at once.
 
+    Args:
+        root: the folder that holds one subfolder per model.
+        lock_timeout_s: how long to wait for another process that writes the same model.
+
     Raises Conflict from every method that writes, if the folder of the model is not writable.
     """
+
+    def __init__(self, root: Path, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+        super().__init__(root)
+        self._lock_timeout_s = lock_timeout_s
 
     def publish(self, name: str, onnx_for: Callable[[int], bytes], card: Card) -> int:
         """Add a version atomically and return its number. It is not promoted.
@@ -48,12 +59,8 @@ class RepositoryWriter(Repository):
         """
         self._check_name(name)
         folder = self.root / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Conflict(f"The folder of {name} cannot be made ({error.strerror}).") from None
         with self._lock(name):
-            version = max((int(entry) for entry in listing(folder) if VERSION.fullmatch(entry)), default=0) + 1
+            version = max((int(entry) for entry in os.listdir(folder) if VERSION.fullmatch(entry)), default=0) + 1
             data = onnx_for(version)
             ours = {"name": name, "version": version, "created": _now(), "sha256": sha256(data).hexdigest()}
             text = json.dumps(ours | card | ours, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -207,6 +214,7 @@ class RepositoryWriter(Repository):
     def _lock(self, name: str) -> Iterator[None]:
         """One writer at a time per model; readers never wait. The kernel releases the lock if its holder dies."""
         try:
+            (self.root / name).mkdir(parents=True, exist_ok=True)
             lock = open(self.root / name / ".lock", "w")  # noqa: SIM115 - closed below; only opening is guarded
         except OSError as error:
             raise Conflict(
@@ -214,8 +222,8 @@ class RepositoryWriter(Repository):
                 "or promote on a machine where it is: python -m training promote."
             ) from None
         with lock:
-            _wait_for(lock, name)
             try:
+                _wait_for(lock, name, self._lock_timeout_s)
                 yield
             except OSError as error:  # what was written so far is whole: see `replace` and `_place`
                 raise Conflict(
@@ -224,15 +232,15 @@ class RepositoryWriter(Repository):
                 ) from error
 
 
-def _wait_for(lock: TextIO, name: str) -> None:
+def _wait_for(lock: TextIO, name: str, timeout_s: float) -> None:
     """The kernel's lock on a file; not for ever, since its holder may hang. Raises Conflict."""
-    deadline = monotonic() + LOCK_TIMEOUT_S
+    deadline = monotonic() + timeout_s
     while True:
         try:
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if monotonic() > deadline:
-                raise Conflict(f"Another process is writing {name} since {LOCK_TIMEOUT_S:g} s; try again.") from None
+                raise Conflict(f"Another process is writing {name} since {timeout_s:g} s; try again.") from None
             sleep(LOCK_POLL_S)
 
 
