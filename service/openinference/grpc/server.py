@@ -196,7 +196,7 @@ class GrpcServer:
         return ModelStreamInferResponse(error_message=sentence, infer_response=response)
 
     def _message_id(self, request: Message, metadata: Metadata) -> bytes:
-        """The message's own id, if it is usable and the metadata have no x-request-id; otherwise empty."""
+        """The message's own id, if it is valid and the metadata have no x-request-id; otherwise empty."""
         own = str(getattr(request, "id", ""))
         return own.encode() if "x-request-id" not in metadata and is_valid(own) else b""
 

@@ -23,6 +23,7 @@ from service.repository.writer import RepositoryWriter
 from service.server.exchange import Headers
 from service.settings import Settings
 from service.telemetry.statistics import FAIL, SUCCESS
+from tests.support.asgi import until
 from tests.support.bodies import as_csv, as_image, as_json, as_npy
 from tests.support.models import digit, digits, publish
 from tests.support.refusals import REFUSALS, check_problem
@@ -366,7 +367,7 @@ def test_an_answer_sent_while_draining_closes_the_connection(alone: FastAPI) -> 
     async def steps() -> None:
         assert alone.fast_path.take(heads(), bytes(784), replies)  # type: ignore[attr-defined]
         alone.state.context.drain.leaving = True
-        await asyncio.sleep(0.01)
+        await until(lambda: replies.given)
 
     in_loop(steps)
     assert [(status, close) for status, *_, close in replies.given] == [(200, True)]
@@ -390,7 +391,7 @@ def test_a_failing_model_is_a_500_and_one_log_line_per_request(
         for value in range(5):
             assert alone.fast_path.take(heads(), digit(value).tobytes(), others)  # type: ignore[attr-defined]
         assert alone.fast_path.take(heads(x_request_id="mine"), digit(3, ink=77).tobytes(), replies)  # type: ignore[attr-defined]
-        await asyncio.sleep(0.01)
+        await until(lambda: replies.given and len(others.given) == 5)
 
     in_loop(steps)
     assert [json.loads(body)["predictions"][0]["digit"] for _, _, body, _ in others.given] == [0, 1, 2, 3, 4]

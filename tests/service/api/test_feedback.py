@@ -55,14 +55,15 @@ def test_nothing_acknowledged_is_lost_with_a_killed_writer(tmp_path: Path) -> No
     database.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_answer_is_found_by_its_request_id(tmp_path: Path, workers: int) -> None:
     publish(tmp_path / "models", shift=1)
     with Server(tmp_path / "models", workers=workers, feedback_path=tmp_path / "f.sqlite") as server:
         for value in range(6):  # over new connections, so that either worker answers either call
-            answer = httpx.post(f"{server.url}/predict", content=digits(9, value).tobytes(), headers=OCTETS)
+            answer = httpx.post(f"{server.url}/predict", content=digits(9, value).tobytes(), headers=OCTETS, timeout=60)
             given = {"request_id": answer.headers["x-request-id"], "index": 1, "label": value}
-            kept = httpx.post(f"{server.url}/feedback", json=given)
+            kept = httpx.post(f"{server.url}/feedback", json=given, timeout=60)
             assert kept.status_code == 201, kept.text
             assert kept.json() == {
                 "label": value,
@@ -71,8 +72,8 @@ def test_an_answer_is_found_by_its_request_id(tmp_path: Path, workers: int) -> N
                 "version": 1,
                 "new": True,
             }
-        assert httpx.post(f"{server.url}/feedback", json=given).status_code == 200
-        stats = httpx.get(f"{server.url}/feedback/stats").json()
+        assert httpx.post(f"{server.url}/feedback", json=given, timeout=60).status_code == 200
+        stats = httpx.get(f"{server.url}/feedback/stats", timeout=60).json()
     assert stats["digits"] == stats["corrected"] == 6
     pixels, labels = FeedbackStore(tmp_path / "f.sqlite").digits()
     assert all((picture == digit(label)).all() for picture, label in zip(pixels, labels, strict=True))

@@ -232,6 +232,7 @@ def test_a_spoiled_card_spoils_nothing_else(root: Path, content: bytes) -> None:
     assert ok(get(app, "/models/digits"))["version"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{"summary": None}, {"summary": 5}, {"name": None}, {"version": "two"}, {"provider": "x"}, {"inputs": 3}]
 )

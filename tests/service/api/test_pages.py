@@ -32,15 +32,16 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.support.models import publish, written
 from tests.support.server import ROOT, Server
 
+pytestmark = pytest.mark.slow  # a browser is started
 MISSING = "The page is NOT TESTED: there is no browser. Install one: apt-get install chromium chromium-driver"
 ELSEWHERE = "digits.test"  # a name that the browser alone knows, for what browsers and Swagger UI allow localhost only
-PATIENCE_S = 20
+PATIENCE_S = 60
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1100,1000"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),  # asks nobody on its own
 ]
 
-Stroke = Sequence[tuple[float, float]]  # points from 0 to 1 across the scoreboard
+Stroke = Sequence[tuple[float, float]]  # points from 0 to 1 across the board
 LINE: Stroke = [(0.5, 0.15 + step * 0.07) for step in range(11)]
 ZERO: Stroke = [(0.5 + 0.2 * np.sin(turn), 0.5 - 0.3 * np.cos(turn)) for turn in np.linspace(0, 2 * np.pi, 33)]
 
@@ -70,16 +71,16 @@ class Page:
         return self.text(selector)
 
     def draw(self, *strokes: Stroke, kind: str = "mouse") -> None:
-        scoreboard = self.find("#scoreboard")
-        width, height = scoreboard.size["width"], scoreboard.size["height"]
+        board = self.find("#board")
+        width, height = board.size["width"], board.size["height"]
         actions = ActionBuilder(self.driver, mouse=PointerInput(kind, kind), duration=5)
         pen = actions.pointer_action
         for stroke in strokes:
             places = [(round((x - 0.5) * width), round((y - 0.5) * height)) for x, y in stroke]
-            pen.move_to(scoreboard, *places[0])
+            pen.move_to(board, *places[0])
             pen.pointer_down()
             for place in places[1:]:
-                pen.move_to(scoreboard, *place)
+                pen.move_to(board, *place)
             pen.pointer_up()
         actions.perform()
 

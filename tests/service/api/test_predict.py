@@ -125,6 +125,7 @@ def test_json_answer(app: FastAPI, accept: str) -> None:
     assert answer.headers["content-type"] == "application/json"
 
 
+@pytest.mark.slow
 def test_kaggles_test_csv_over_the_socket(server: Server) -> None:
     """28,000 rows with their header line in, ImageId,Label out."""
     values = np.random.default_rng(0).integers(0, 10, 28_000)

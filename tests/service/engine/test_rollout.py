@@ -16,7 +16,7 @@ from tests.support.models import digit, digits, publish
 from tests.support.server import Server
 
 OCTETS = {"content-type": "application/octet-stream"}
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 def test_a_request_id_always_falls_to_the_same_version() -> None:
@@ -46,6 +46,7 @@ def on_trial(found: dict[str, Any]) -> bool:
     return found["trial"] is not None and found["trial"]["requests"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_canary_that_agrees_promotes_itself(tmp_path: Path, workers: int) -> None:
     publish(tmp_path)
@@ -67,6 +68,7 @@ def test_a_canary_that_agrees_promotes_itself(tmp_path: Path, workers: int) -> N
     assert versions == {1, 2}
 
 
+@pytest.mark.slow
 def test_a_canary_that_disagrees_is_rolled_back(tmp_path: Path) -> None:
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
@@ -84,6 +86,7 @@ def test_a_canary_that_disagrees_is_rolled_back(tmp_path: Path) -> None:
         assert ask(server, "any", 3)["model"]["version"] == 1
 
 
+@pytest.mark.slow
 def test_a_shadow_answers_nobody_and_counts(tmp_path: Path) -> None:
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
@@ -101,6 +104,7 @@ def test_a_shadow_answers_nobody_and_counts(tmp_path: Path) -> None:
         assert f'digits_trial_disagreed{{model="digits",version="2"}} {seen["disagreed"]}.0' in metrics
 
 
+@pytest.mark.slow
 def test_a_broken_candidate_ends_its_trial_and_harms_nobody(tmp_path: Path) -> None:
     publish(tmp_path)
     publish(tmp_path, promote=False)
@@ -113,6 +117,7 @@ def test_a_broken_candidate_ends_its_trial_and_harms_nobody(tmp_path: Path) -> N
         assert ask(server, "any", 3)["model"]["version"] == 1
 
 
+@pytest.mark.slow
 def test_a_trial_that_cannot_be_ended_on_disk_is_over_all_the_same(tmp_path: Path) -> None:
     """The service may not write the repository (here: its lock is no file); it says so once, and stops the canary."""
     publish(tmp_path)

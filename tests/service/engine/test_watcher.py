@@ -21,8 +21,9 @@ from service.repository.writer import RepositoryWriter
 from tests.support.models import BROKEN, card_for, classifier, digit, publish
 from tests.support.server import Server
 
+pytestmark = pytest.mark.slow
 CONNECTIONS = 32
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 class Crowd:

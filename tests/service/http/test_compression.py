@@ -83,6 +83,7 @@ def test_the_limit_counts_unpacked_bytes_to_the_byte(encoding: bytes, packer: An
             unpacked(packer(bytes(limit + more)), encoding, limit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", [b"gzip", b"deflate"])
 def test_a_bomb_takes_no_more_memory_than_the_limit(encoding: bytes) -> None:
     """300 MB of zeros in 300 kB, under a limit of 1 MB."""
@@ -157,6 +158,7 @@ def test_a_body_compressed_twice_is_rejected_in_either_notation(server: Server) 
     check_problem(answer.status_code, answer.headers, answer.content, 415, says="gzip")
 
 
+@pytest.mark.slow
 def test_other_requests_pass_while_a_big_body_is_unpacked(app: FastAPI) -> None:
     """Decompression runs in a thread: the event loop keeps running."""
 

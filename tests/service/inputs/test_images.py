@@ -226,6 +226,7 @@ def test_every_exif_orientation_is_obeyed(kind: str, orientation: int) -> None:
     assert orientation == 1 or likeness(decode_image(file(TURNED[orientation])), SEVEN) < 0.9
 
 
+@pytest.mark.slow
 def test_many_threads_at_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         for found, data in zip(pool.map(decode_image, list(KINDS.values()) * 4), list(KINDS.values()) * 4, strict=True):
@@ -331,6 +332,7 @@ def test_text_and_profiles_cannot_be_bombs() -> None:
             decode_image(png(side, side, *more))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in KiB on Linux")
 def test_bombs_cost_no_memory_and_pillow_waits_for_the_first_picture() -> None:
     """In a process of its own: peak memory after all that is refused, against that before."""
@@ -383,12 +385,14 @@ def survives(data: bytes) -> None:
         assert digit.shape == (28, 28)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(SIGNATURES), st.binary(max_size=300))
 @settings(deadline=None, max_examples=300)
 def test_random_bytes_are_refused_or_read(start: bytes, rest: bytes) -> None:
     survives(start + rest)
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(sorted(KINDS)),
     st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), max_size=4),

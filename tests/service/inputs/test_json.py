@@ -251,6 +251,7 @@ def outcome(body: bytes, how: Callable[[bytes], Pixels]) -> Pixels | DigitsError
         return error
 
 
+@pytest.mark.slow
 @given(bodies())
 def test_pieces_read_as_the_whole_does(body: bytes) -> None:
     """The same pixels; or both refuse, naming the same place where both found a wrong value."""
@@ -264,6 +265,7 @@ def test_pieces_read_as_the_whole_does(body: bytes) -> None:
         assert np.array_equal(found, expected)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [b"[]", b"{}", b"[0]", b"[[]]"])
 @pytest.mark.parametrize("start", [b'{"instances": [', b'{"x": [', b"["])
 def test_a_body_of_tiny_values_is_rejected_in_little_memory(start: bytes, value: bytes) -> None:

@@ -77,6 +77,7 @@ INSTEAD = [
 ]
 
 
+@pytest.mark.slow
 @given(st.integers(0, len(NUMBERS) - 1), st.sampled_from(INSTEAD))
 @example(len(NUMBERS) - 1, "1,")
 @example(len(NUMBERS) - 1, "")
@@ -150,6 +151,7 @@ def test_long_nested_lists_are_read_too(shape: list[int]) -> None:
     assert np.array_equal(pixels_of(nested(shape)).reshape(80, 784), PIXELS)
 
 
+@pytest.mark.slow
 @given(st.integers(0, len(NUMBERS) - 1), st.sampled_from(INSTEAD), st.sampled_from(NESTED))
 @example(len(NUMBERS) - 1, "1]]], [[[1", [80, 28, 28, 1])
 @example(0, "1]], [[1", [80, 28, 28])

@@ -305,6 +305,7 @@ def test_the_aio_client_loads_and_unloads(server: Server) -> None:
     asyncio.run(all_of_it())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", [None, "gzip", "deflate"])
 def test_the_aio_client_infers_many_at_once(server: Server, model: Model, coding: str | None) -> None:
     async def many() -> None:

@@ -58,6 +58,7 @@ def typed(numbers: Any, kind: str = "uint_contents") -> Any:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 100, 3000])
 def test_typed_pixels(count: int) -> None:
     numbers = np.random.default_rng(count).integers(0, 256, count * 784).tolist()
@@ -71,6 +72,7 @@ def test_typed_pixels(count: int) -> None:
         assert np.array_equal(read.pixels.ravel(), numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top", [1, 127, 128, 2**14, 2**28, 2**32 - 1])
 def test_numbers_of_every_length_are_not_cut_in_two(top: int) -> None:
     made = typed([top] * PART_BYTES)
@@ -87,6 +89,7 @@ def test_raw_pixels_and_pictures() -> None:
     assert opened(made.SerializeToString())[0] == made
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60), st.integers(0, 200_000), st.sampled_from([b"", bytes(70_000), bytes([0x80]) * 70_000]))
 def test_bytes_that_are_wrong_anywhere(wrong: bytes, place: int, tail: bytes) -> None:
     """Messages that protobuf accepts give the same result; messages that it rejects are rejected."""
@@ -119,6 +122,7 @@ TINY_VALUES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY_VALUES)
 def test_a_message_of_tiny_values_is_rejected_before_it_is_decoded(name: str) -> None:
     tracemalloc.start()

@@ -158,6 +158,7 @@ def test_every_answer_has_an_id(running: Server) -> None:
         assert len(ids) == 10
 
 
+@pytest.mark.slow
 def test_a_rejected_message_does_not_stay_in_memory(running: Server) -> None:
     """60 of 19 MB each: rejected messages are freed at once and not at the next, rare garbage collection.
 
@@ -181,6 +182,7 @@ def test_a_rejected_message_does_not_stay_in_memory(running: Server) -> None:
 # -- workers, shutdown, start-up --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_workers_share_the_port(models: Path) -> None:
     with Server(models, grpc_port=0, workers=2) as server:
         seen = set()
@@ -198,6 +200,7 @@ def test_workers_share_the_port(models: Path) -> None:
         assert code == 0
 
 
+@pytest.mark.slow
 def test_a_stopping_server_answers_running_calls(models: Path) -> None:
     with Server(models, grpc_port=0, drain_s=0) as server, triton.InferenceServerClient(address(server)) as client:
         answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
@@ -211,6 +214,7 @@ def test_a_stopping_server_answers_running_calls(models: Path) -> None:
         assert server.process.wait(PATIENCE_S) == 0
 
 
+@pytest.mark.slow
 def test_an_open_stream_does_not_hold_it_back(models: Path) -> None:
     with Server(models, grpc_port=0, drain_s=0) as server, triton.InferenceServerClient(address(server)) as client:
         answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
@@ -218,10 +222,11 @@ def test_an_open_stream_does_not_hold_it_back(models: Path) -> None:
         client.async_stream_infer("digits", pixels(digits(5)))
         assert answers.get(timeout=PATIENCE_S)[1] is None
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(10) == 0
+        assert server.process.wait(PATIENCE_S) == 0
         client.stop_stream()
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_reported_in_one_sentence(models: Path) -> None:
     for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
         with socket.socket() as taken:
@@ -235,6 +240,7 @@ def test_a_taken_port_is_reported_in_one_sentence(models: Path) -> None:
         assert f"127.0.0.1:{port} cannot be listened on for gRPC" in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["grpc", "google.protobuf"])
 def test_a_missing_extra_is_reported_in_one_sentence(models: Path, missing: str) -> None:
     code = f"import sys; sys.modules[{missing!r}] = None; from service.__main__ import main; main([])"

@@ -555,6 +555,7 @@ def test_head_is_not_get(app: FastAPI, server: Server, path: str) -> None:
     assert (over_the_socket.status_code, over_the_socket.content) == (405, b"")
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=200), st.text(max_size=30), st.sampled_from(["", "0", "5", "50"]))
 def test_random_bytes_are_rejected(app: FastAPI, body: bytes, text: str, length: str) -> None:
     for rubbish in (body, text.encode(), json.dumps({"inputs": [{"name": "pixels", "shape": text}]}).encode()):

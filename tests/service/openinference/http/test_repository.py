@@ -1,4 +1,4 @@
-"""The model repository extension over HTTP: index, load and unload; and that Triton can read the repository."""
+"""The model repository extension over HTTP: index, load and unload."""
 
 from __future__ import annotations
 
@@ -155,6 +155,7 @@ def test_requests_in_flight_are_answered(app: FastAPI) -> None:
     assert classes(big.body, big.headers) == [i % 10 for i in range(20_000)]
 
 
+@pytest.mark.slow
 def test_looking_at_the_repository_does_not_load_it_again(app: FastAPI, root: Path) -> None:
     assert post(app, UNLOAD).status == 200
     promoted = post(app, "/models/digits/versions/2/promote")
@@ -280,6 +281,7 @@ def all_answer(server: Server, wanted: int) -> None:
             found = set(threads.map(ask, range(32)))
 
 
+@pytest.mark.slow
 def test_all_workers_unload_and_load(workers: Server) -> None:
     headers = {"X-Admin-Key": KEY}
     all_answer(workers, 200)
@@ -289,6 +291,7 @@ def test_all_workers_unload_and_load(workers: Server) -> None:
     all_answer(workers, 200)
 
 
+@pytest.mark.slow
 def test_load_and_unload_answer_once_all_workers_have_done_it(workers: Server) -> None:
     """Once a call has returned, every worker answers accordingly."""
     headers = {"X-Admin-Key": KEY}
@@ -305,6 +308,7 @@ def test_load_and_unload_answer_once_all_workers_have_done_it(workers: Server) -
                 assert set(threads.map(ask, range(32))) == {wanted}
 
 
+@pytest.mark.slow
 def test_load_does_not_wait_for_ever_for_a_worker_that_hangs(root: Path, tmp_path: Path) -> None:
     (folder := tmp_path / "run").mkdir()
     other = Scoreboard(folder, lambda: {"live": {}, "refused": {}, "trials": {}})

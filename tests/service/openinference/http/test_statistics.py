@@ -180,12 +180,12 @@ def test_both_outputs_count_as_one_inference(tmp_path: Path) -> None:
 
 def test_a_second_of_calls_takes_no_more_than_a_second(app: FastAPI) -> None:
     """Times are real: of calls made one after the other they cannot exceed the clock's."""
-    began = time.perf_counter_ns()
+    began, began_cpu = time.perf_counter_ns(), time.process_time_ns()  # the CPU's time passes for us alone
     for _ in range(50):
         ask(app, 1)
-    elapsed = time.perf_counter_ns() - began
+    elapsed, elapsed_cpu = time.perf_counter_ns() - began, time.process_time_ns() - began_cpu
     success = stats(app)["inference_stats"]["success"]["ns"]
-    assert 0.02 * elapsed < success < elapsed
+    assert 0.02 * elapsed_cpu < success < elapsed
 
 
 @given(st.lists(st.tuples(st.integers(1, 200), st.booleans()), min_size=1, max_size=40))

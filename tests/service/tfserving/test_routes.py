@@ -1,4 +1,4 @@
-"""TensorFlow Serving's :predict and :classify over sockets, as its own documentation shows its clients."""
+"""TensorFlow Serving's routes :predict, :classify and :regress over sockets, as its documentation shows them."""
 
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ def test_the_numbers_are_those_of_predict(server: Server) -> None:
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/json", "application/x-www-form-urlencoded"])
 def test_no_content_type_is_required(server: Server, kind: str | None) -> None:
     body = json.dumps({"instances": [digit(5).tolist()]}).encode()
-    answer = httpx.post(server.url + PREDICT, content=body, headers={"Content-Type": kind} if kind else {})
+    headers = {"Content-Type": kind} if kind else {}
+    answer = httpx.post(server.url + PREDICT, content=body, headers=headers, timeout=60)
     assert classes(answer.json()["predictions"]) == [5]
 
 
