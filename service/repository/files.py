@@ -46,12 +46,10 @@ def listing(folder: Path) -> list[str]:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether this is a folder, or a link to one. Raises OSError where the same question may be answered later."""
+    """Whether this is a folder, or a link to one. Raises OSError where that cannot be found out."""
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
-    except OSError as error:
-        if is_passing(error):
-            raise
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

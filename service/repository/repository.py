@@ -207,8 +207,11 @@ class Repository:
     def _folder(self, name: str, version: int) -> Path:
         self._check_name(name)
         folder = self.root / name / str(version)
-        with passing_failures(f"Version {version} of {name}"):
-            is_there = version > 0 and is_folder(folder)
+        try:
+            with passing_failures(f"Version {version} of {name}"):
+                is_there = version > 0 and is_folder(folder)
+        except OSError as error:
+            raise NoSuchModel(f"Version {version} of {name} cannot be read ({error.strerror}).") from None
         if not is_there:
             known = ", ".join(map(str, self.versions(name))) or "none"
             raise NoSuchModel(f"There is no version {version} of {name}; published versions: {known}.")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.errors import DigitsError, NoSuchModel, Unavailable
-from service.repository.files import RETRY_AFTER_S, is_folder, passing_failures
+from service.repository.files import RETRY_AFTER_S
+from service.repository.listing import may_be_folder
 from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
 
@@ -55,9 +56,7 @@ def names_and_troubles(repository: Repository) -> tuple[list[str], dict[str, str
         Unavailable: the folder of models cannot be read, or is not there.
     """
     names, troubles = repository.names(), repository.troubles()
-    with passing_failures("The models folder"):
-        is_there = bool(names) or is_folder(repository.root)
-    if not is_there:
+    if not names and not may_be_folder(repository.root):
         raise Unavailable("The models folder is not there.", RETRY_AFTER_S)
     return names, troubles
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -41,12 +42,21 @@ def run_to_end(*flags: str, **settings: Any) -> subprocess.CompletedProcess[str]
 class Server:
     """`with Server(models_dir) as server:` starts it and waits for its start-up line; leaving ends it.
 
+    Args:
+        models_dir: the model repository.
+        flags: of the command line.
+        environ: variables beside the settings.
+        settings: as DIGITS_*.
+
     Attributes:
         announced: the start-up line.
         client: an httpx client of its address.
     """
 
-    def __init__(self, models_dir: Path, *flags: str, **settings: Any) -> None:
+    def __init__(
+        self, models_dir: Path, *flags: str, environ: Mapping[str, str] | None = None, **settings: Any
+    ) -> None:
+        self._environ = dict(environ or {})
         self._flags = flags
         self._settings = {
             "models_dir": models_dir,
@@ -56,7 +66,7 @@ class Server:
         self._lines: list[str] = []
 
     def __enter__(self) -> Self:
-        environ = environment(**self._settings)
+        environ = environment(**self._settings) | self._environ
         self.process = subprocess.Popen(command(*self._flags), cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True)
         try:
             self.announced = self._wait_for_address()

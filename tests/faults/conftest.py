@@ -1,0 +1,74 @@
+"""`make fault-test`: the shim, the table at the end, --long for all of it. No other run collects these tests."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.faults import Faults
+from tests.faults.table import Row, table
+
+if not os.environ.get("FAULT_TEST"):
+    collect_ignore_glob = ["test_*.py"]
+
+ROWS = pytest.StashKey[list[Row]]()
+SEED = 11
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="more of everything: twenty minutes in place of five")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[ROWS] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in table(config.stash[ROWS]):
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest) -> Callable[[str], Row]:
+    """Begins a row of the table; what a test writes into it is shown even if the test fails."""
+
+    def begin(what: str) -> Row:
+        found = Row(what)
+        request.config.stash[ROWS].append(found)
+        return found
+
+    return begin
+
+
+@pytest.fixture
+def long(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture
+def dice(request: pytest.FixtureRequest) -> random.Random:
+    """The same in every run of the same test."""
+    return random.Random(f"{SEED} {request.node.name}")
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("SKIPPED: no C compiler (cc) here, so no file call can be made to fail")
+    library = tmp_path_factory.mktemp("shim") / "shim.so"
+    source = Path(__file__).with_name("shim.c")
+    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
+@pytest.fixture
+def faults(shim: Path, tmp_path: Path) -> Faults:
+    """Faults below the folder `models` of this test."""
+    return Faults(shim, tmp_path / "control", tmp_path / "models")

@@ -1,0 +1,46 @@
+"""The table at the end of `make fault-test`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Row:
+    """What was done, and what came of it.
+
+    Attributes:
+        what: was done.
+        times: how often.
+        answers: right answers meanwhile.
+        lost: what was acknowledged and is gone, or was refused though nothing was broken on its way.
+        wrong: answers that were wrong.
+        recovery_s: times until all was well again.
+    """
+
+    what: str
+    times: int = 0
+    answers: int = 0
+    lost: int = 0
+    wrong: int = 0
+    recovery_s: list[float] = field(default_factory=list)
+
+    def cells(self) -> list[str]:
+        recovery = f"{max(self.recovery_s):.1f} s" if self.recovery_s else "-"
+        return [self.what, *map(str, (self.times, self.answers, self.lost, self.wrong)), recovery]
+
+
+HEAD = ["what was done", "times", "answers", "lost", "wrong", "longest recovery"]
+
+
+def table(rows: list[Row]) -> list[str]:
+    """Lines of text."""
+    if not rows:
+        return []
+    cells = [HEAD, *(row.cells() for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
+    lines = [
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
+        for line in cells
+    ]
+    return ["", lines[0], "-" * len(lines[0]), *lines[1:], ""]
