@@ -9,11 +9,12 @@ from fastapi import APIRouter, Depends, Path
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from service.api.schemas import ModelCard, ModelDetail, ModelList, ServedCard, problem_responses
+from service.engine.catalog import catalog
 from service.engine.engine import Engine
 from service.errors import InvalidValue, NoSuchModel
 from service.http.deps import ContextDep, EngineDep, Name, WantsText
 from service.repository.rollout_plan import RolloutPlan
-from service.repository.snapshot import Published, published
+from service.repository.snapshot import Snapshot, snapshot
 from service.telemetry.scoreboard import Scoreboard, rollout_counts
 
 NUMBER = re.compile(r"0*[1-9][0-9]{0,17}", re.ASCII)
@@ -66,9 +67,9 @@ async def model(engine: EngineDep, text: WantsText) -> Response:
 )
 async def models(context: ContextDep) -> dict[str, Any]:
     """All models, and folders that cannot be read or are ignored: `refused` says why."""
-    found = await context.volume.call(published, context.engine.repository)
+    found = await catalog(context.engine.repository, context.volume)
     names = sorted({*found, *context.engine.names()})
-    return {"models": [_versions(context.engine, name, found.get(name, Published())) for name in names]}
+    return {"models": [_versions(context.engine, name, found.get(name, Snapshot())) for name in names]}
 
 
 @router.get(
@@ -81,19 +82,17 @@ async def models(context: ContextDep) -> dict[str, Any]:
 async def one(context: ContextDep, name: Name, text: WantsText) -> Response | dict[str, Any]:
     """The live, the promoted and all published versions. With `Accept: text/plain`, the summary table."""
     engine, repository = context.engine, context.engine.repository
-    found = await context.volume.call(published, repository)
-    names = sorted({*found, *engine.names()})
-    if name not in names:
+    model = await context.volume.call(snapshot, repository, name)
+    if not model.is_model and name not in engine.names():
+        names = sorted({*await context.volume.call(repository.names), *engine.names()})
         raise NoSuchModel(f"There is no model named {name[:64]!r}; the models are: {', '.join(names)}.")
     if text:
         return PlainTextResponse(_table(engine.served(name).card))
-    model = found.get(name, Published())
-    plan = await context.volume.call(repository.rollout, name)
     last = await context.volume.call(repository.last_rollout, name)
     return _versions(engine, name, model) | {
         "labels": model.labels,
         "workers": _workers(context.scoreboard, name),
-        "trial": plan and _trial(context.scoreboard, name, plan),
+        "trial": model.plan and _trial(context.scoreboard, name, model.plan),
         "last_trial": last,
     }
 
@@ -132,7 +131,7 @@ def _table(card: dict[str, Any]) -> str:
     return str(card.get("summary", "")).rstrip() + "\n"
 
 
-def _versions(engine: Engine, name: str, found: Published) -> dict[str, Any]:
+def _versions(engine: Engine, name: str, found: Snapshot) -> dict[str, Any]:
     live = engine.served(name).version if name in engine.names() else None
     shown = {"name": name, "version": live, "current": found.current, "versions": found.versions}
     refused = engine.refused.get(name) or found.trouble

@@ -16,7 +16,7 @@ from service.engine.loader import Loader
 from service.engine.retries import Retries
 from service.engine.rollouts import Rollouts
 from service.errors import Conflict, DigitsError, NoSuchModel, Unavailable
-from service.repository.snapshot import Snapshot, names_and_troubles, snapshot
+from service.repository.snapshot import Snapshot, entries, snapshot
 from service.repository.volume import Volume
 from service.telemetry.scoreboard import Scoreboard
 
@@ -70,15 +70,13 @@ class Watcher:
         async with self._busy:  # first, since it needs no file
             for name in self._scoreboard.unloaded():
                 self._unload(name)
-        names, troubles = await self._volume.call(names_and_troubles, self._repository)
-        for name in troubles.keys() - {*names, *self._engine.names()}:
-            self._reject(name, troubles[name])
+        names = await self._volume.call(entries, self._repository)
         for name in sorted({*self._engine.names(), *names}):
             async with self._busy:
-                await self._look_at(name, troubles.get(name, ""))
-        self._forget({*names, *troubles, *self._engine.names()})
+                await self._look_at(name)
+        self._forget({*names, *self._engine.names()})
 
-    async def _look_at(self, name: str, trouble: str) -> None:
+    async def _look_at(self, name: str) -> None:
         """Bring one model up to what the repository holds of it; what goes wrong stops no other model."""
         if name in self._scoreboard.unloaded():
             self._unload(name)
@@ -86,7 +84,7 @@ class Watcher:
         seen = await self._volume.call(snapshot, self._repository, name)
         try:
             await self._replace_withdrawn(name, seen)
-            await self._follow_current(name, seen, trouble)
+            await self._follow_current(name, seen)
             await self._rollouts.follow(name, seen)
         except Unavailable:
             raise
@@ -135,23 +133,17 @@ class Watcher:
         if name in self._scoreboard.unloaded():
             return
         async with self._busy:
-            await self._follow_current(
-                name, await self._volume.call(snapshot, self._repository, name), "", at_once=True
-            )
+            await self._follow_current(name, await self._volume.call(snapshot, self._repository, name), at_once=True)
         if reason := self._engine.refused.get(name):
             raise Conflict(reason)
 
-    async def _follow_current(self, name: str, seen: Snapshot, trouble: str, at_once: bool = False) -> None:
+    async def _follow_current(self, name: str, seen: Snapshot, at_once: bool = False) -> None:
         live = self._engine.served(name).version if name in self._engine.names() else None
         version = seen.current
-        if version is None and live is None and seen.is_unpromoted:
-            self._engine.refused.pop(name, None)
-        elif version is None:
-            self._reject(name, seen.error)
-        elif version == live and trouble:
-            self._reject(name, trouble)
+        if version is None:  # the folder is ill, or `current` is gone, or nothing was ever promoted
+            self._reject(name, seen.trouble or (seen.error if live else ""))
         elif version == live:
-            self._engine.refused.pop(name, None)
+            self._reject(name, "" if at_once else seen.trouble)
         elif self._rejected.get((name, version)) != seen.signature and (at_once or self._retries.is_due(name, version)):
             await self._move(name, version, live, seen.signature)
 
@@ -191,7 +183,10 @@ class Watcher:
             self._reject(name, reason)
 
     def _reject(self, name: str, reason: str, trace: Exception | None = None) -> None:
-        if self._engine.refused.get(name) != reason:
+        """Say once why the promoted version is not served, or what cannot be read; "" where all is well."""
+        if not reason:
+            self._engine.refused.pop(name, None)
+        elif self._engine.refused.get(name) != reason:
             what = "stays on the version it serves" if name in self._engine.names() else "is not served"
             log.warning("%s %s: %s", name, what, reason, exc_info=trace)
             self._engine.refused[name] = reason

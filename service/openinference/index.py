@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from service.context import Context
+from service.engine.catalog import catalog
 from service.engine.engine import Engine
 from service.engine.resolve import answering
 from service.errors import BadRequest
-from service.repository.snapshot import Published, published
+from service.repository.snapshot import Snapshot
 
 
 async def index(context: Context, only_ready: object = False) -> list[dict[str, str]]:
@@ -23,9 +24,9 @@ async def index(context: Context, only_ready: object = False) -> list[dict[str, 
     if not isinstance(only_ready, bool):
         raise BadRequest("ready must be true or false.")
     engine = context.engine
-    models = await context.volume.call(published, engine.repository)
+    models = await catalog(engine.repository, context.volume)
     names = sorted({*models, *engine.names()})
-    entries = [entry for name in names for entry in _entries(engine, name, models.get(name, Published()))]
+    entries = [entry for name in names for entry in _entries(engine, name, models.get(name, Snapshot()))]
     return [entry for entry in entries if entry["state"] == "READY" or not only_ready]
 
 
@@ -36,7 +37,7 @@ def check_load_parameters(parameters: dict[str, Any]) -> None:
         raise BadRequest(f"Models are loaded as published; the parameter {others[0][:40]!r} is not supported.")
 
 
-def _entries(engine: Engine, name: str, found: Published) -> list[dict[str, str]]:
+def _entries(engine: Engine, name: str, found: Snapshot) -> list[dict[str, str]]:
     live = {served.version for served in answering(engine, name).values()} if name in engine.names() else set()
     reasons = {version: _reason(engine, name, version, found.current) for version in found.versions}
     reasons |= dict.fromkeys(live, "")

@@ -47,40 +47,36 @@ class Repository:
         Raises:
             Unavailable: the folder of models cannot be read.
         """
-        return sorted(name for name in self._entries() if NAME.fullmatch(name) and self.versions(name))
+        return sorted(name for name in self.entries() if NAME.fullmatch(name) and self.versions(name))
 
     def versions(self, name: str) -> list[int]:
         """Complete versions of `name` (model and card are there), ascending; empty for an unknown name.
 
-        A version that cannot be read is left out; `troubles` names it.
+        A version that cannot be read is left out; `versions_and_trouble` names it.
         """
-        return self._versions_and_troubles(name)[0]
+        return self.versions_and_trouble(name)[0]
 
-    def troubles(self) -> dict[str, str]:
-        """What in the folder of models cannot be read or is ignored: a sentence per entry.
+    def versions_and_trouble(self, name: str) -> tuple[list[int], str]:
+        """Complete versions of `name`, and what in its folder cannot be read, or why it is ignored; else empty."""
+        if NAME.fullmatch(name):
+            versions, troubles = versions_and_troubles(self.root / name)
+            return versions, " ".join(troubles)
+        if name in (".", "..") or "/" in name or "\0" in name or not may_be_folder(self.root / name):
+            return [], ""
+        return [], f"The folder {name[:64]!r} is ignored: {NAME_RULE}. Rename it."
+
+    def entries(self) -> list[str]:
+        """What the folder of models holds, hidden files left out, sorted; empty where it does not exist.
 
         Raises:
-            Unavailable: the folder of models itself cannot be read.
+            Unavailable: the folder cannot be read.
         """
-        found = {}
-        for name in self._entries():
-            if NAME.fullmatch(name):
-                if troubles := self._versions_and_troubles(name)[1]:
-                    found[name] = " ".join(troubles)
-            elif not name.startswith((".", "@")) and may_be_folder(self.root / name):
-                found[name] = f"The folder {name[:64]!r} is ignored: {NAME_RULE}. Rename it."
-        return found
-
-    def _entries(self) -> list[str]:
         try:
-            return os.listdir(self.root)
+            return sorted(entry for entry in os.listdir(self.root) if not entry.startswith((".", "@")))
         except FileNotFoundError:
             return []
         except OSError as error:
             raise Unavailable(f"The models folder cannot be read ({error.strerror}).", RETRY_AFTER_S) from None
-
-    def _versions_and_troubles(self, name: str) -> tuple[list[int], list[str]]:
-        return versions_and_troubles(self.root / name) if NAME.fullmatch(name) else ([], [])
 
     def current(self, name: str) -> int:
         """The version to serve.
@@ -94,7 +90,7 @@ class Repository:
         try:
             with passing_failures(f"The file {name}/current"):
                 text = self._read(self.root / name / "current").decode().strip()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise NoSuchModel(self._nothing_served(name)) from None
         except (OSError, UnicodeDecodeError):
             raise ModelBroken(f"The file {name}/current cannot be read; check its permissions.") from None
