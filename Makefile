@@ -47,6 +47,10 @@ lint: $(VENV)/.training  ## ruff, mypy --strict, and which room may import which
 compose-test: $(VENV)/.training  ## build the images and try them on a real Docker Engine, if one answers
 	@PYTHON=$(BIN)/python tests/compose/run $(ARGS)
 
+.PHONY: fault-test
+fault-test: $(VENV)/.dev  ## kill, fill, stall and break what the service stands on; a table at the end (ARGS=--long for all)
+	FAULT_TEST=1 $(BIN)/python -m pytest tests/faults $(ARGS)
+
 .PHONY: ray-test
 ray-test: $(VENV)/.whole  ## start the Ray Serve application and call it (Ray gets an environment of its own)
 	@PYTHON=$(PYTHON) tests/ray/run $(ARGS)

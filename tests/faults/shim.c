@@ -4,7 +4,7 @@
    FAULTS_CONTROL  a file outside of them, read at every call, so that faults come and go while a program runs:
                      delay MILLISECONDS OPERATIONS
                      hang 0 OPERATIONS            until the line is gone
-                     fail ERRNO OPERATIONS [N]    every call, or only the N-th of this process
+                     fail ERRNO OPERATIONS [N]    every call, or only the N-th of this process since the line came
                      kill 0 OPERATIONS [N]        SIGKILL to this process at such a call
                      clock SECONDS                the real-time clock is so much ahead
                    OPERATIONS: open,create,stat,list,read,write,fsync,rename,unlink,mkdir with commas, or all */
@@ -25,7 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static long matches; /* calls that a line with an N was about */
+static long matches; /* calls that the line with an N was about */
+static char counted[300];
 
 static int control(char *text, size_t size) {
     const char *name = getenv("FAULTS_CONTROL");
@@ -74,6 +75,10 @@ again:
             goto again;
         }
         if (!strcmp(kind, "delay")) pause_ms(number);
+        if (only && strncmp(counted, line, sizeof counted - 1)) {
+            strncpy(counted, line, sizeof counted - 1);
+            matches = 0;
+        }
         if (only && __sync_add_and_fetch(&matches, 1) != only) continue;
         if (!strcmp(kind, "kill")) syscall(SYS_kill, getpid(), SIGKILL);
         if (!strcmp(kind, "fail")) return (int)number;

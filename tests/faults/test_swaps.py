@@ -1,0 +1,68 @@
+"""Promotions under load: memory at the end is what it was at the start, and no answer is lost or wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from service.repository.writer import RepositoryWriter
+from tests.faults.asking import Asking, document, until
+from tests.faults.table import Row
+from tests.support.models import BROKEN, card_for, classifier, publish, publish_broken
+from tests.support.server import Server
+
+WARM_UP, SHORT, LONG = 8, 60, 200
+MOST_BYTES = 10 * 2**20
+
+
+def memory(server: Server) -> int:
+    """Resident bytes of the service and its workers, without the processes that try a version out."""
+    service = psutil.Process(server.process.pid)
+    processes = [service, *(child for child in service.children() if "validation" not in " ".join(child.cmdline()))]
+    return sum(process.memory_info().rss for process in processes)
+
+
+def serves(server: Server, version: int) -> bool:
+    return all(worker["version"] == version for worker in document(server, "/models/digits")["workers"])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_memory_is_flat(tmp_path: Path, long: bool, row: Callable[[str], Row], workers: int) -> None:
+    line = row(f"promotions under load, {workers} worker(s), memory within 10 MB")
+    shifts = {publish(tmp_path, shift=shift): shift for shift in (0, 1)}
+    repository = RepositoryWriter(tmp_path)
+    with Server(tmp_path, workers=workers, watch_interval_s=0.05, recent_rows=256) as server:
+        with Asking(server, shifts) as asking:
+            for swap in range(WARM_UP + (LONG if long else SHORT)):
+                if swap == WARM_UP:
+                    before = memory(server)
+                version = 1 + swap % 2
+                repository.promote("digits", version)
+                line.recovery_s.append(until(lambda v=version: serves(server, v)))
+                line.times += 1
+            asking.more()
+            grown = memory(server) - before
+            line.answers = asking.answers.total()
+    line.lost, line.wrong = len(asking.failed), len(asking.wrong)
+    assert (asking.failed, asking.wrong) == ([], [])
+    assert grown < MOST_BYTES, f"{grown / 2**20:.1f} MB more"
+
+
+def test_broken_models_of_every_class_stay_out(tmp_path: Path, row: Callable[[str], Row]) -> None:
+    line = row("broken models, one of each class, promoted under load")
+    publish(tmp_path)
+    repository = RepositoryWriter(tmp_path)
+    with Server(tmp_path, watch_interval_s=0.05) as server, Asking(server, {1: 0, 2: 1}) as asking:
+        for data in BROKEN.values():
+            version = publish_broken(tmp_path, data, **card_for(classifier()))
+            until(lambda v=version: str(v) in document(server, "/health/ready")["refused"].get("digits", ""))
+            assert document(server, "/model")["version"] == 1
+            line.times += 1
+        repository.promote("digits", 1)
+        line.recovery_s.append(until(lambda: document(server, "/health/ready")["refused"] == {}))
+        line.answers = asking.answers.total()
+    line.lost, line.wrong = len(asking.failed), len(asking.wrong)
+    assert (asking.failed, asking.wrong) == ([], [])
