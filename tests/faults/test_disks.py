@@ -37,21 +37,23 @@ def test_a_folder_that_cannot_be_written(
     faults = Faults(shim, tmp_path / "control", tmp_path / folder)
     settings = {"workers": 2, "admin_key": KEY, "run_dir": tmp_path / "run", "watch_interval_s": 0.1}
     path = tmp_path / "feedback/feedback.sqlite"
-    with Server(root, environ=faults.environ, feedback_path=path, **settings) as server:
-        with Asking(server, {1: 0, 2: 1}) as asking:
-            until(lambda: len(document(server, "/models/digits")["workers"]) == 2)
-            assert label(server, 1) == 201
-            with faults.during(ILL[kind]):
-                asking.more(100)
-                for path_ in ("/health/live", "/health/ready", "/metrics", "/model"):
-                    assert get(server, path_)[0] == 200, path_
-                if folder == "models":
-                    promote(server, 2, {"ENOSPC": {409}, "EMFILE": {503}}[kind])
-                assert label(server, 2) in ({503, 507} if folder == "feedback" else {201})
-            line.recovery_s.append(until(lambda: label(server, 3) in (200, 201)))
-            promote(server, 2, {200})
-            line.recovery_s.append(until(lambda: both(server, 2)))
-            line.times, line.answers = 1, asking.answers.total()
+    with (
+        Server(root, environ=faults.environ, feedback_path=path, **settings) as server,
+        Asking(server, {1: 0, 2: 1}) as asking,
+    ):
+        until(lambda: len(document(server, "/models/digits")["workers"]) == 2)
+        assert label(server, 1) == 201
+        with faults.during(ILL[kind]):
+            asking.more(100)
+            for path_ in ("/health/live", "/health/ready", "/metrics", "/model"):
+                assert get(server, path_)[0] == 200, path_
+            if folder == "models":
+                promote(server, 2, {"ENOSPC": {409}, "EMFILE": {503}}[kind])
+            assert label(server, 2) in ({503, 507} if folder == "feedback" else {201})
+        line.recovery_s.append(until(lambda: label(server, 3) in (200, 201)))
+        promote(server, 2, {200})
+        line.recovery_s.append(until(lambda: both(server, 2)))
+        line.times, line.answers = 1, asking.answers.total()
     line.lost, line.wrong = len(asking.failed), len(asking.wrong)
     assert (asking.failed, asking.wrong) == ([], [])
 
@@ -80,17 +82,19 @@ def test_a_clock_that_jumps(tmp_path: Path, faults: Faults, row: Callable[[str],
     root = tmp_path / "models"
     publish(root)
     publish(root, shift=1, promote=False)
-    with Server(root, environ=faults.environ, workers=2, watch_interval_s=0.1) as server:
-        with Asking(server, {1: 0, 2: 1}) as asking:
+    with (
+        Server(root, environ=faults.environ, workers=2, watch_interval_s=0.1) as server,
+        Asking(server, {1: 0, 2: 1}) as asking,
+    ):
+        until(lambda: both(server, 1))
+        with faults.during(f"clock {jump_s}"):
             until(lambda: both(server, 1))
-            with faults.during(f"clock {jump_s}"):
-                until(lambda: both(server, 1))
-                failed, victim = len(asking.failed), document(server, "/models/digits")["workers"][0]["pid"]
-                os.kill(victim, signal.SIGKILL)
-                RepositoryWriter(root).promote("digits", 2)
-                line.recovery_s.append(until(lambda: both(server, 2)))
-                assert victim not in [worker["pid"] for worker in document(server, "/models/digits")["workers"]]
-                line.lost = max(0, len(asking.failed) - failed - 4)
-            line.times, line.answers = 1, asking.answers.total()
+            failed, victim = len(asking.failed), document(server, "/models/digits")["workers"][0]["pid"]
+            os.kill(victim, signal.SIGKILL)
+            RepositoryWriter(root).promote("digits", 2)
+            line.recovery_s.append(until(lambda: both(server, 2)))
+            assert victim not in [worker["pid"] for worker in document(server, "/models/digits")["workers"]]
+            line.lost = max(0, len(asking.failed) - failed - 4)
+        line.times, line.answers = 1, asking.answers.total()
     line.wrong = len(asking.wrong)
     assert (line.lost, asking.wrong) == (0, [])

@@ -193,7 +193,8 @@ class Slow:
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._body = digit(3).tobytes()
-        head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/octet-stream\r\nContent-Length: 784\r\n\r\n"
+        lines = "POST /predict HTTP/1.1", "Host: a", "Content-Type: application/octet-stream", "Content-Length: 784"
+        head = "\r\n".join((*lines, "", "")).encode()
         self._socket.sendall(head + self._body[:300])
         time.sleep(0.2)
 

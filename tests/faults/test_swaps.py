@@ -34,18 +34,20 @@ def test_memory_is_flat(tmp_path: Path, long: bool, row: Callable[[str], Row], w
     line = row(f"promotions under load, {workers} worker(s), memory within 10 MB")
     shifts = {publish(tmp_path, shift=shift): shift for shift in (0, 1)}
     repository = RepositoryWriter(tmp_path)
-    with Server(tmp_path, workers=workers, watch_interval_s=0.05, recent_rows=256) as server:
-        with Asking(server, shifts) as asking:
-            for swap in range(WARM_UP + (LONG if long else SHORT)):
-                if swap == WARM_UP:
-                    before = memory(server)
-                version = 1 + swap % 2
-                repository.promote("digits", version)
-                line.recovery_s.append(until(lambda v=version: serves(server, v)))
-                line.times += 1
-            asking.more()
-            grown = memory(server) - before
-            line.answers = asking.answers.total()
+    with (
+        Server(tmp_path, workers=workers, watch_interval_s=0.05, recent_rows=256) as server,
+        Asking(server, shifts) as asking,
+    ):
+        for swap in range(WARM_UP + (LONG if long else SHORT)):
+            if swap == WARM_UP:
+                before = memory(server)
+            version = 1 + swap % 2
+            repository.promote("digits", version)
+            line.recovery_s.append(until(lambda v=version: serves(server, v)))
+            line.times += 1
+        asking.more()
+        grown = memory(server) - before
+        line.answers = asking.answers.total()
     line.lost, line.wrong = len(asking.failed), len(asking.wrong)
     assert (asking.failed, asking.wrong) == ([], [])
     assert grown < MOST_BYTES, f"{grown / 2**20:.1f} MB more"
