@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -10,6 +13,7 @@ import pytest
 
 from service.repository.writer import RepositoryWriter
 from tests.faults.asking import Asking, document, until
+from tests.faults.faults import Faults
 from tests.faults.table import Row
 from tests.support.models import BROKEN, card_for, classifier, publish, publish_broken
 from tests.support.server import Server
@@ -66,5 +70,39 @@ def test_broken_models_of_every_class_stay_out(tmp_path: Path, row: Callable[[st
         repository.promote("digits", 1)
         line.recovery_s.append(until(lambda: document(server, "/health/ready")["refused"] == {}))
         line.answers = asking.answers.total()
+    line.lost, line.wrong = len(asking.failed), len(asking.wrong)
+    assert (asking.failed, asking.wrong) == ([], [])
+
+
+def tryouts(server: Server) -> list[psutil.Process]:
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    return [child for child in children if "service.engine.validation" in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize("kind", ["kill -9", "SIGTERM", "EIO"])
+def test_a_passing_failure_of_a_try_out_is_not_final(
+    tmp_path: Path, faults: Faults, row: Callable[[str], Row], kind: str
+) -> None:
+    """One of two workers has its try-out killed, or neither can read the file for a moment: both serve it in the end."""
+    line = row(f"try-out of a good version: {kind}, 2 workers")
+    root = tmp_path / "models"
+    publish(root)
+    publish(root, shift=1, promote=False)
+    with (
+        Server(root, environ=faults.environ, workers=2, watch_interval_s=0.1) as server,
+        Asking(server, {1: 0, 2: 1}) as asking,
+    ):
+        asking.more()
+        with faults.during(f"fail {errno.EIO} read" if kind == "EIO" else "delay 400 open"):
+            RepositoryWriter(root).promote("digits", 2)
+            until(lambda: tryouts(server))
+            if kind == "EIO":
+                until(lambda: "cannot be read now" in str(document(server, "/health/ready")["refused"]))
+            else:
+                with suppress(psutil.NoSuchProcess):
+                    tryouts(server)[0].send_signal(signal.SIGKILL if kind == "kill -9" else signal.SIGTERM)
+        line.recovery_s.append(until(lambda: serves(server, 2)))
+        until(lambda: document(server, "/health/ready")["refused"] == {})
+        line.times, line.answers = 1, asking.answers.total()
     line.lost, line.wrong = len(asking.failed), len(asking.wrong)
     assert (asking.failed, asking.wrong) == ([], [])

@@ -54,3 +54,31 @@ def test_two_plans_of_one_version_differ() -> None:
 def test_what_is_not_a_plan(text: bytes) -> None:
     with pytest.raises((ValueError, TypeError)):
         RolloutPlan.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"version": "2"},
+        {"version": 0},
+        {"version": True},
+        {"percent": []},
+        {"percent": 101},
+        {"percent": "5"},
+        {"max_errors": None},
+        {"min_digits": -1},
+        {"shadow": "yes"},
+        {"id": 5},
+        {"more": 1},
+    ],
+)
+def test_a_plan_whose_values_could_not_be_used_is_none(changes: dict[str, object]) -> None:
+    """Requests are answered by these values: a wrong type would fail there."""
+    with pytest.raises((ValueError, TypeError)):
+        RolloutPlan.from_json(json.dumps({"version": 2} | changes).encode())
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"[]", b"5", b"", b'{"version": NaN}', b"\xff"])
+def test_text_that_is_no_plan(text: bytes) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        RolloutPlan.from_json(text)

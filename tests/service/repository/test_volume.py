@@ -71,3 +71,29 @@ def test_the_thread_ends_when_the_volume_is_closed() -> None:
     thread = asyncio.run(use())
     thread.join(30)
     assert not thread.is_alive()
+
+
+def test_a_write_that_waits_holds_no_read_up() -> None:
+    async def both() -> None:
+        volume, go_on = Volume(5), threading.Event()
+        write = asyncio.create_task(volume.write(go_on.wait))
+        await asyncio.sleep(0)
+        assert await volume.call(list) == []
+        assert not write.done()
+        go_on.set()
+        assert await write
+        volume.close()
+
+    asyncio.run(both())
+
+
+def test_while_reads_hang_a_write_fails_at_once() -> None:
+    async def stalled() -> None:
+        volume, go_on = Volume(0.05), threading.Event()
+        with pytest.raises(Unavailable):
+            await volume.call(go_on.wait)
+        with pytest.raises(Unavailable, match="has not answered"):
+            await volume.write(list)
+        go_on.set()
+
+    asyncio.run(stalled())
