@@ -63,8 +63,9 @@ class FeedbackFile:
             if not self.path.exists():
                 yield None
                 return
-            address = self.path.absolute().as_uri() + "?mode=ro"
+            address = self.path.absolute().as_uri() + "?mode=rw"  # rw, or it would leave its log behind; never creates
             with closing(sqlite3.connect(address, uri=True, timeout=timeout_s, isolation_level=None)) as database:
+                database.execute("PRAGMA query_only = ON")
                 database.execute("BEGIN")
                 yield database
 

@@ -14,6 +14,7 @@ LOCKED = "another process holds its lock"
 FULL = "its disk is full; make room"
 BROKEN = "its disk reports an error ({})"
 TOO_MANY_FILES = "the process has too many open files; raise the limit (ulimit -n)"
+FILES = 6  # the file, its log and index, their folder, and two to spare
 PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 REASONS = {
     sqlite3.SQLITE_FULL: FULL,
@@ -56,10 +57,16 @@ def _reason_of_place(path: Path) -> str:
 
 
 def _out_of_files() -> str:
+    """Try to open as many files as a transaction may need: its own are closed by now."""
+    opened = []
     try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(FILES):
+            opened.append(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:
         return TOO_MANY_FILES if error.errno in (errno.EMFILE, errno.ENFILE) else ""
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
     return ""
 
 

@@ -10,7 +10,9 @@ import asyncio
 import logging
 import threading
 from collections import deque
+from collections.abc import Iterator, Sized
 from concurrent.futures import Future
+from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import Any, NamedTuple, TypeVar
 
@@ -76,15 +78,11 @@ class FeedbackWriter:
             FeedbackFull: the file holds as many digits as it may.
             FeedbackUnavailable: it is not stored or, as the message says, that is in doubt.
         """
-        future: Future[Outcome | DigitsError] = Future()
-        self._admit(self._writes, Waiting(correction, future))
-        return _result(await self._within_deadline(future))
+        return _result(await self._within_deadline(self._queued(correction)))
 
     async def stats(self) -> Counts:
         """See FeedbackStore.stats. Raises FeedbackUnavailable."""
-        future: Future[Counts | DigitsError] = Future()
-        self._admit(self._reads, future)
-        return _result(await self._within_deadline(future))
+        return _result(await self._within_deadline(self._asked()))
 
     async def close(self) -> None:
         """Write what is queued and close the file; give up after `timeout_s` where the disk does not answer."""
@@ -94,7 +92,21 @@ class FeedbackWriter:
         if self._thread:
             await asyncio.wait((asyncio.wrap_future(self._ended),), timeout=self._timeout_s)
 
-    def _admit(self, queue: deque[Any], job: object) -> None:
+    def _queued(self, correction: Correction) -> Future[Outcome | DigitsError]:
+        future: Future[Outcome | DigitsError] = Future()
+        with self._admitted(self._writes):
+            self._writes.append(Waiting(correction, future))
+        return future
+
+    def _asked(self) -> Future[Counts | DigitsError]:
+        future: Future[Counts | DigitsError] = Future()
+        with self._admitted(self._reads):
+            self._reads.append(future)
+        return future
+
+    @contextmanager
+    def _admitted(self, queue: Sized) -> Iterator[None]:
+        """Hold the lock while the block adds to the queue, and wake the thread. Raises FeedbackUnavailable."""
         with self._changed:
             if self._closing:
                 raise FeedbackUnavailable(STOPPING)
@@ -102,7 +114,7 @@ class FeedbackWriter:
                 self._drop_cancelled()
             if len(queue) >= self._max_queue:
                 raise FeedbackUnavailable(QUEUE_FULL.format(len(queue)))
-            queue.append(job)
+            yield
             self._changed.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="feedback", daemon=True)
@@ -148,13 +160,20 @@ class FeedbackWriter:
             return self._changed.wait_for(lambda: bool(self._writes or self._reads or self._closing), timeout_s)
 
     def _drop_cancelled(self) -> None:
-        self._writes = deque(job for job in self._writes if not job.future.cancelled())
-        self._reads = deque(future for future in self._reads if not future.cancelled())
+        for _ in range(len(self._writes)):
+            job = self._writes.popleft()
+            if not job.future.cancelled():
+                self._writes.append(job)
+        for _ in range(len(self._reads)):
+            future = self._reads.popleft()
+            if not future.cancelled():
+                self._reads.append(future)
 
     def _read(self) -> None:
         """One look at the file answers all that ask for its counts now."""
         with self._changed:
-            asking, self._reads = [each for each in self._reads if each.set_running_or_notify_cancel()], deque()
+            asking = [future for future in self._reads if future.set_running_or_notify_cancel()]
+            self._reads.clear()
         if asking:
             counts = self._counts()
             for future in asking:
