@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import wraps
@@ -278,3 +279,30 @@ async def test_refusals_leave_nothing_in_memory(tmp_path: Path) -> None:
             assert left() <= before + 2
         finally:
             gc.enable()
+
+
+@in_a_loop
+async def test_a_disk_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
+    """The thread stands still in a transaction: its caller is told of the doubt, others that nothing was stored."""
+    goes_on = threading.Event()
+
+    class Hanging(FeedbackStore):
+        def add_locked(self, corrections: Sequence[Correction]) -> list[Outcome]:
+            goes_on.wait(PATIENCE_S)
+            return super().add_locked(corrections)
+
+    path = tmp_path / "f.sqlite"
+    writer = FeedbackWriter(Hanging(path), 1000, 0.3)
+    with pytest.raises(
+        FeedbackUnavailable, match=r"A correction may be stored or not; sending it again does no harm\.$"
+    ):
+        await writer.add(wide(1))
+    for call in (writer.add(wide(2)), writer.stats()):
+        with pytest.raises(FeedbackUnavailable, match=r"Nothing was stored; try again later\.$"):
+            await call
+    await writer.close()  # gives up
+    assert writer._thread
+    assert writer._thread.is_alive()
+    goes_on.set()
+    await asyncio.to_thread(writer._thread.join, PATIENCE_S)
+    assert set(wide_numbers(path)) == {1}
