@@ -15,6 +15,7 @@ DigitsError                     500   base; str(error) is the sentence that the 
 ├── ModelBroken                 500   a model folder that must not be served; never raised by a request
 ├── ProviderUnavailable         500   the configured execution provider does not work; start-up only
 ├── FeedbackFull                507   the feedback file is full
+├── RunTimeout                  504   a run of the model took too long and was ended
 └── Unavailable                 503   queue full, draining or not ready; `retry_after` in seconds
     └── FeedbackUnavailable     503   the feedback file cannot be used now
 """
@@ -80,6 +81,10 @@ class Conflict(DigitsError):
 
 class FeedbackFull(DigitsError):
     status = 507
+
+
+class RunTimeout(DigitsError):
+    status = 504
 
 
 class InvalidValue(DigitsError):

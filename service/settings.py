@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationInfo, WrapValidator, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 AUTO_WORKERS = 0  # until server/resources.py has counted the CPUs
+OPERATOR = re.compile(r"(ai\.onnx(\.ml)?:)?[A-Z]\w*", re.ASCII)
 
 
 def _number_or_auto(value: Any, number: Callable[[Any], int]) -> int:
@@ -42,6 +44,14 @@ class Settings(BaseSettings):
     model: str = Field("digits", description="Name of the default model: /predict and /model use it.")
     provider: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Execution provider. auto: CUDA if it works, else CPU. cuda: do not start without CUDA."
+    )
+    allowed_operators: str = Field(
+        "exporter",
+        description="Operators a model may use. exporter: those our exporter writes. onnx: all of ai.onnx and "
+        "ai.onnx.ml. Or names to add to the exporter's, separated by commas.",
+    )
+    run_timeout_s: float = Field(
+        10, ge=0.1, le=3600, description="Longest time of one run of a model, in seconds; then 504."
     )
     workers: Annotated[int, Field(ge=1, le=256), WrapValidator(_number_or_auto)] = Field(
         1, description="Worker processes. auto: one per CPU, within the container's limits on CPU and memory."
@@ -80,6 +90,14 @@ class Settings(BaseSettings):
     run_dir: Path | None = Field(
         None, description="Folder that workers share; created automatically if there are several."
     )
+
+    @field_validator("allowed_operators")
+    @classmethod
+    def _names_of_onnx(cls, text: str) -> str:
+        words = [word.strip() for word in text.split(",")]
+        if text != "onnx" and not all(word == "exporter" or OPERATOR.fullmatch(word) for word in words):
+            raise ValueError("give exporter, onnx, or names such as Loop,ai.onnx.ml:Scaler; no custom domains")
+        return text
 
     @field_validator("grace_s")
     @classmethod

@@ -32,7 +32,7 @@ async def promote(engine: EngineDep, watcher: WatcherDep, name: Name, version: N
     """Validates the version, writes it to `current`, and answers once this worker serves it; other workers follow."""
     engine.repository.model_path(name, version)  # a version that does not exist is no conflict
     try:
-        await check(engine.repository.root, name, version)
+        await check(engine.repository.root, name, version, engine.settings.allowed_operators)
     except ModelBroken as error:
         raise Conflict(f"Version {version} is not promoted: {error}") from None
     await run_in_threadpool(RepositoryWriter(engine.repository.root).promote, name, version)

@@ -64,7 +64,7 @@ def router(predict: Predict) -> APIRouter:
         response_model=Predictions,
         responses={
             200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
-            **problem_responses(400, 408, 413, 415, 422, 503),
+            **problem_responses(400, 408, 413, 415, 422, 503, 504),
         },
         openapi_extra=PREDICT_OPENAPI,
     )

@@ -22,6 +22,7 @@ PROBLEMS = {
     422: "Well-formed, but a wrong value; `field` is its path in the request",
     507: "The feedback file is full",
     503: "Overloaded, shutting down or without a model; try again after Retry-After seconds",
+    504: "A run of the model took too long",
 }
 
 

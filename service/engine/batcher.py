@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.concurrency import give_way
-from service.errors import Unavailable
+from service.errors import RunTimeout, Unavailable
 from service.telemetry.statistics import Execution
 
 Array = NDArray[np.generic]
@@ -146,9 +146,10 @@ class Batcher:
         self._ran(Execution(end, len(batch), waited, ready - began, done - ready, perf_counter_ns() - done))
 
     def _answer_one_by_one(self, batch: list[Waiting], error: Exception) -> None:
-        """A batch failed: only the request that made it fail shall know."""
-        if len(batch) == 1:
-            batch[0][1].set_exception(error)
+        """A batch failed: only the request that made it fail shall know, unless asking again takes too long again."""
+        if len(batch) == 1 or isinstance(error, RunTimeout):
+            for _, ticket, _ in batch:
+                ticket.set_exception(error)
             return
         for one in batch:
             self._answer([one])

@@ -7,11 +7,15 @@ from typing import Any, cast
 from service.digits import Pixels, Probabilities
 from service.engine.batcher import AdmissionLimit, Batcher, Run
 from service.engine.model import CLASSES, Model
+from service.engine.operators import Operators
 from service.engine.rollout import Rollout
+from service.engine.run_timeouts import RunTimeouts
+from service.engine.run_watchdog import RunWatchdog
 from service.engine.validation import load
 from service.engine.version import Lecture, LoadedVersion
-from service.errors import DigitsError, NoSuchModel, Unavailable
-from service.repository.repository import Card, Repository
+from service.errors import DigitsError, NoSuchModel, RunTimeout, Unavailable
+from service.repository.card import Card
+from service.repository.repository import Repository
 from service.settings import Settings
 from service.telemetry.metrics import Meter
 
@@ -22,6 +26,7 @@ class Engine:
     Attributes:
         refused: name -> why the promoted version is not the live one.
         unloaded: names that are not served until they are loaded again.
+        withdrawn: name -> why no version of it is served, although one was: its runs took too long.
         trouble: why the models folder cannot be read now; empty while it can.
     """
 
@@ -31,8 +36,11 @@ class Engine:
         self.admission = AdmissionLimit(settings.max_queue_rows)
         self.refused: dict[str, str] = {}
         self.unloaded: set[str] = set()
+        self.withdrawn: dict[str, str] = {}
         self.trouble = ""
         self._meter = meter
+        self._operators = Operators.parse(settings.allowed_operators)
+        self._watchdog = RunWatchdog(settings.run_timeout_s)
         self._live: dict[str, LoadedVersion] = {}
         self._trials: dict[str, Rollout] = {}
 
@@ -62,7 +70,7 @@ class Engine:
 
         Raises:
             NoSuchModel: none of that name is served.
-            Unavailable: it was unloaded.
+            Unavailable: it was unloaded, or taken out of service.
         """
         name = name or self.settings.model
         try:
@@ -70,6 +78,8 @@ class Engine:
         except KeyError:
             if name in self.unloaded:
                 raise Unavailable(f"{name} is unloaded; it answers again once somebody loads it.", 5) from None
+            if name in self.withdrawn:
+                raise Unavailable(self.withdrawn[name], 5) from None
             known = ", ".join(self._live) or "none"
             raise NoSuchModel(f"No model of that name is served here; served: {known}.") from None
 
@@ -111,16 +121,22 @@ class Engine:
                 except DigitsError as error:
                     self.refused[name] = str(error)
 
-    def load(self, name: str, version: int | None = None) -> LoadedVersion:
-        """Load, check and warm one version (the promoted one by default), without serving it yet."""
+    def load(self, name: str, version: int | None = None, tried: str | None = None) -> LoadedVersion:
+        """Load, check and warm one version (the promoted one by default), without serving it yet.
+
+        Where it was tried out in another process, `tried` is the SHA-256 of the file that was, and no other is loaded.
+        """
         version = version or self.repository.current(name)
-        card, model = load(self.repository, name, version, self.settings.provider)
+        card, model = load(
+            self.repository, name, version, self.settings.provider, self._operators, tried, self._watchdog
+        )
         return self._served(name, version, card, model)
 
     def swap(self, served: LoadedVersion) -> None:
         """Serve this version from now on. Requests in flight finish on the one they began with."""
         old, self._live[served.name] = self._live.get(served.name), served
         self.unloaded.discard(served.name)
+        self.withdrawn.pop(served.name, None)
         if old:
             old.close()
 
@@ -129,6 +145,12 @@ class Engine:
         self.unloaded.add(name)
         self.swap_rollout(name, None)
         if old := self._live.pop(name, None):
+            old.close()
+
+    def withdraw(self, name: str) -> None:
+        """Serve no version of this model, since the runs of the live one took too long and no other can replace it."""
+        if old := self._live.pop(name, None):
+            self.withdrawn[name] = old.timeouts.reason()
             old.close()
 
     def swap_rollout(self, name: str, trial: Rollout | None) -> None:
@@ -146,19 +168,25 @@ class Engine:
             self.swap_rollout(name, None)
 
     def _served(self, name: str, version: int, card: Card, model: Model) -> LoadedVersion:
-        key, statistics = f"{name} {version}", self._meter.statistics
+        key, statistics, timeouts = f"{name} {version}", self._meter.statistics, RunTimeouts(name, version)
 
         def batcher(predict: Run) -> Batcher:
-            counted, rows = self._counted(key, predict), model.batch_rows
+            counted, rows = self._counted(key, predict, timeouts), model.batch_rows
             # pieces of big arrays are twice as long: 2 % faster, and nobody waits for them
             return Batcher(counted, self.admission, rows, 2 * rows, ran=lambda run: statistics.executed(key, run))
 
         predict, predict_all = cast(Run, model.predict), cast(Run, model.predict_all)
-        return LoadedVersion(name, version, card, model, batcher(predict), batcher(predict_all), statistics)
+        both = batcher(predict), batcher(predict_all)
+        return LoadedVersion(name, version, card, model, *both, statistics, timeouts)
 
-    def _counted(self, key: str, predict: Run) -> Run:
+    def _counted(self, key: str, predict: Run, timeouts: RunTimeouts) -> Run:
         def run(pixels: Any) -> Any:
-            answers: Any = predict(pixels)
+            timeouts.check()
+            try:
+                answers: Any = predict(pixels)
+            except RunTimeout:
+                timeouts.add()
+                raise
             self._meter.batch(key, answers[:, :CLASSES])
             return answers
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.digits import Pixels, Probabilities
-from service.errors import ModelBroken, ProviderUnavailable
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when the library loads
-import onnxruntime as ort
+from service.engine.graph_check import check_graph
+from service.engine.operators import Operators
+from service.engine.run_watchdog import RunWatchdog
+from service.engine.session import PROVIDERS, choose_provider, make_session
+from service.errors import ModelBroken
+from service.repository.bounded_file import MAX_MODEL_BYTES
 
 INPUT, INPUT_TYPE, INPUT_SHAPE = "pixels", "tensor(uint8)", [28, 28, 1]
 OUTPUT, OUTPUT_TYPE, OUTPUT_SHAPE = "probabilities", "tensor(float)", [10]
@@ -24,18 +24,7 @@ LECTURE_OUTPUT, LECTURE_SHAPE = "lecture_output", [10, 10, 1]
 CLASSES = OUTPUT_SHAPE[0]
 TOLERANCE = 1e-4  # between machines: float32 sums in another order
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 BATCH_ROWS = {"cpu": 32, "cuda": 1024}  # on a CPU a digit costs the same from 32 on, and memory grows with the batch
-CUDA_OPTIONS = {
-    "use_tf32": "0",  # its ten bits of mantissa would not reproduce the CPU's answers to 1e-4
-    "cudnn_conv_algo_search": "HEURISTIC",  # the default tries all, anew for each size of batch that it meets
-    "arena_extend_strategy": "kSameAsRequested",  # the default doubles, whatever was asked for
-}
-CUDA_LIBRARIES = "CUDA 13 and cuDNN 9"  # what onnxruntime-gpu 1.31 is built for: the extra `gpu` in pyproject.toml
-CUDA_ADVICE = (
-    f"install onnxruntime-gpu[cuda,cudnn] in place of onnxruntime, which brings {CUDA_LIBRARIES}, "
-    "and an NVIDIA driver that supports them, or set DIGITS_PROVIDER=cpu"
-)
 
 
 class Model:
@@ -48,8 +37,9 @@ class Model:
         has_lecture_output: whether the lecture's own (n, 10, 10, 1) output can be asked for.
     """
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: ort.InferenceSession, watchdog: RunWatchdog | None = None) -> None:
         self._session = session
+        self._watchdog = watchdog
         _check_signature(session)
         self.provider = "cuda" if PROVIDERS["cuda"] in session.get_providers() else "cpu"
         self.batch_rows = BATCH_ROWS[self.provider]
@@ -57,23 +47,30 @@ class Model:
         self.has_lecture_output = LECTURE_OUTPUT in {o.name for o in session.get_outputs()}
 
     @classmethod
-    def load(cls, source: Path | bytes, provider: str = "cpu", threads: int = 1) -> Model:
+    def load(
+        cls,
+        source: Path | bytes,
+        provider: str = "cpu",
+        threads: int = 1,
+        operators: Operators | None = None,
+        watchdog: RunWatchdog | None = None,
+    ) -> Model:
         """Load an ONNX file (or its bytes), check that it is a digit classifier, and run it once.
 
         Args:
             source: path of the file, or its content.
             provider: "cpu", "cuda", or "auto": CUDA where it works, else CPU.
             threads: intra-op threads; ONNX Runtime's own default is every core of the host, whatever our share is.
+            operators: those that the model may use; None: as DIGITS_ALLOWED_OPERATORS says.
+            watchdog: ends runs that take too long; None: nobody does.
 
         Raises:
-            ModelBroken: not ONNX, or not a digit classifier.
+            ModelBroken: not ONNX, not a digit classifier, or a program that must not run here (graph_check.py).
             ProviderUnavailable: provider is "cuda" and it does not work here.
         """
-        try:
-            data = source if isinstance(source, bytes) else source.read_bytes()
-        except OSError:
-            raise ModelBroken("The model file is missing or cannot be read.") from None
-        model = cls(_session(data, choose_provider(provider, data), threads))
+        data = source if isinstance(source, bytes) else _read(source)
+        check_graph(data, operators or Operators.from_environment())
+        model = cls(make_session(data, choose_provider(provider, data), threads), watchdog)
         model._warm()
         return model
 
@@ -85,6 +82,9 @@ class Model:
 
         Returns:
             float32 (n, 10): for each digit the probability of each class; rows sum to 1.
+
+        Raises:
+            RunTimeout: the watchdog ended the run.
         """
         return self._run([OUTPUT], pixels)[0]
 
@@ -121,18 +121,24 @@ class Model:
             raise ModelBroken("The model does not reproduce the self-test stored in its card; publish it again.")
 
     def _run(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
-        return self._run_bound(wanted, pixels) if self.provider == "cuda" else self._run_plain(wanted, pixels)
+        run = self._run_bound if self.provider == "cuda" else self._run_plain
+        return self._watchdog.run(run, wanted, pixels) if self._watchdog else run(wanted, pixels)
 
-    def _run_plain(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
-        return self._session.run(wanted, {INPUT: pixels.reshape(-1, *INPUT_SHAPE)})  # type: ignore[no-any-return]
+    def _run_plain(
+        self, wanted: list[str], pixels: Pixels, options: ort.RunOptions | None = None
+    ) -> list[NDArray[np.float32]]:
+        feed = {INPUT: pixels.reshape(-1, *INPUT_SHAPE)}
+        return self._session.run(wanted, feed, options)  # type: ignore[no-any-return]
 
-    def _run_bound(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
+    def _run_bound(
+        self, wanted: list[str], pixels: Pixels, options: ort.RunOptions | None = None
+    ) -> list[NDArray[np.float32]]:
         """For CUDA: the pixels, a byte each, go to the GPU in one copy, and outputs come back when all are done."""
         binding = self._session.io_binding()
         binding.bind_cpu_input(INPUT, np.ascontiguousarray(pixels.reshape(-1, *INPUT_SHAPE)))
         for name in wanted:
             binding.bind_output(name, self.provider)
-        self._session.run_with_iobinding(binding)
+        self._session.run_with_iobinding(binding, options)
         return binding.copy_outputs_to_cpu()  # type: ignore[no-any-return]
 
     def _warm(self) -> None:
@@ -151,46 +157,13 @@ class Model:
             raise ModelBroken(what) from error
 
 
-def choose_provider(wanted: str, data: bytes) -> str:
-    """Turn "auto" into "cuda" or "cpu" by trying; refuse "cuda" with advice where it does not work."""
-    if wanted == "cpu" or (wanted == "auto" and PROVIDERS["cuda"] not in ort.get_available_providers()):
-        return "cpu"
-    if PROVIDERS["cuda"] not in ort.get_available_providers():
-        raise ProviderUnavailable(f"This ONNX Runtime was built without CUDA: {CUDA_ADVICE}.")
-    _load_cuda_libraries()
-    # ONNX Runtime falls back to the CPU by itself, with a line on stderr, where the driver or a library is missing
-    if PROVIDERS["cuda"] in _session(data, "cuda", 1).get_providers():
-        return "cuda"
-    if wanted == "cuda":
-        raise ProviderUnavailable(f"ONNX Runtime offers CUDA but cannot start it: {CUDA_ADVICE}.")
-    return "cpu"
-
-
-def _load_cuda_libraries() -> None:
-    """Load CUDA and cuDNN from wheels, if installed, where ONNX Runtime does not look by itself; else the system's."""
-    with redirect_stdout(StringIO()):  # it prints what it does not find; our own message says what to do
-        ort.preload_dlls()
-
-
-def _session(data: bytes, provider: str, threads: int) -> ort.InferenceSession:
+def _read(path: Path) -> bytes:
+    """The file's content, or one byte more than may be had."""
     try:
-        return ort.InferenceSession(data, _options(threads), providers=_providers(provider))
-    except Exception as error:  # ONNX Runtime raises a dozen unrelated types, all of which mean this
-        raise ModelBroken("The model file is not an ONNX model that this ONNX Runtime can load.") from error
-
-
-def _providers(provider: str) -> list[Any]:
-    return [(PROVIDERS["cuda"], CUDA_OPTIONS), PROVIDERS["cpu"]] if provider == "cuda" else [PROVIDERS["cpu"]]
-
-
-def _options(threads: int) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_mem_pattern = False  # one is kept for each size of batch, and ours come in every size
-    options.log_severity_level = 4  # our own message says what was wrong; its lines name paths
-    return options
+        with path.open("rb") as file:
+            return file.read(MAX_MODEL_BYTES + 1)
+    except OSError:
+        raise ModelBroken("The model file is missing or cannot be read.") from None
 
 
 def _describe(argument: ort.NodeArg) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Rollout:
         self, live: LoadedVersion, request_id: bytes, pixels: Pixels, lecture: bool = False
     ) -> tuple[LoadedVersion, Probabilities]:
         """Answer by the version whose turn it is; a candidate that fails is counted, and the live version answers."""
-        if not self.falls_to_candidate(request_id):
+        if self.candidate.timeouts.withdrawn or not self.falls_to_candidate(request_id):
             probabilities = await live.predict(pixels, lecture)
             if self.plan.shadow:
                 self._requests += 1

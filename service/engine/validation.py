@@ -1,7 +1,8 @@
-"""Everything a version must pass before it is served: hash, signature, a warm run, the self-test on its card.
+"""Everything a version must pass before it is served: hash, graph, signature, a warm run, the self-test on its card.
 
-As a program it does this in a process of its own: a file that makes ONNX Runtime crash, hang or exhaust memory does so
-there, and not in the service. Exits 0 without output, or 1 with one sentence.
+As a program it does this in a process of its own, which can open no file, no socket and little memory (sandbox.py): a
+model that makes ONNX Runtime crash, hang or exhaust memory does so there, and not in the service. It writes the SHA-256
+of the model it tried and exits with 0, or with 3 and one sentence on stderr.
 
     python -m service.engine.validation MODELS_DIR NAME VERSION
 """
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import resource
+import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +24,36 @@ import numpy as np
 
 from service.digits import Pixels, Probabilities
 from service.engine.model import Model
+from service.engine.operators import ENVIRONMENT, Operators
+from service.engine.run_watchdog import RunWatchdog
+from service.engine.sandbox import CPU_S, confine
 from service.errors import DigitsError, ModelBroken, Unavailable
-from service.repository.repository import Card, Repository
+from service.repository.card import Card
+from service.repository.repository import Repository
 
-TIMEOUT_S, KILL_TIMEOUT_S = 30, 2
-ADDRESS_SPACE_BYTES = 8 * 2**30
+TIMEOUT_S, KILL_TIMEOUT_S = 30.0, 2.0
+REJECTED = 3  # exit code of the try-out, with a sentence
 
 
-def load(repository: Repository, name: str, version: int, provider: str) -> tuple[Card, Model]:
-    """Load a version and check it: hash, signature, a warm run, and the card's self-test.
+def load(
+    repository: Repository,
+    name: str,
+    version: int,
+    provider: str,
+    operators: Operators | None = None,
+    tried: str | None = None,
+    watchdog: RunWatchdog | None = None,
+) -> tuple[Card, Model]:
+    """Load a version and check it: hash, graph, signature, a warm run, and the card's self-test.
+
+    Args:
+        repository: where it is.
+        name: the model.
+        version: its number.
+        provider: "cpu", "cuda" or "auto", as Model.load takes it.
+        operators: those that it may use; None: as DIGITS_ALLOWED_OPERATORS says.
+        tried: SHA-256 of the model file that `check` tried out; another file is not loaded.
+        watchdog: ends its runs that take too long.
 
     Raises:
         NoSuchModel: there is no such version.
@@ -37,43 +61,78 @@ def load(repository: Repository, name: str, version: int, provider: str) -> tupl
         ProviderUnavailable: the execution provider does not work here.
     """
     card, data = repository.card(name, version), repository.model_bytes(name, version)
+    if tried is not None and sha256(data).hexdigest() != tried:
+        raise ModelBroken(f"Version {version} of {name} changed after it was tried out; it is tried again.")
+    return card, _checked(name, version, card, lambda: Model.load(data, provider, 1, operators, watchdog))
+
+
+def _checked(name: str, version: int, card: Card, load_model: Callable[[], Model]) -> Model:
     if "self_test" not in card:
         raise ModelBroken(f"The card of {name} version {version} has no self_test; publish the model again.")
     try:
-        model = Model.load(data, provider)
+        model = load_model()
         model.self_test(*_self_test(card["self_test"]))
     except ModelBroken as error:
         raise ModelBroken(f"{name} version {version} cannot be served: {error}") from error
-    return card, model
+    return model
 
 
-async def check(root: Path, name: str, version: int) -> None:
+async def check(root: Path, name: str, version: int, operators: str = "exporter", timeout_s: float = TIMEOUT_S) -> str:
     """The same in another process, on the CPU.
+
+    Args:
+        root: folder of the repository.
+        name: the model.
+        version: its number.
+        operators: the setting DIGITS_ALLOWED_OPERATORS.
+        timeout_s: longest time for all of it, in seconds.
+
+    Returns:
+        SHA-256 of the model file that was tried, for `load`.
 
     Raises:
         ModelBroken: the version must not be served.
         Unavailable: the try-out itself failed: it was killed, took too long, or could not be started. Try again later.
     """
-    command = [sys.executable, "-m", "service.engine.validation", str(root), name, str(version)]
     try:
-        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, start_new_session=True)
+        process = await _start(root, name, version, operators)
     except OSError as error:
         raise Unavailable(f"Version {version} of {name} could not be tried out ({error.strerror}).", 5) from None
     try:
-        _, sentence = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
+        tried, sentence = await asyncio.wait_for(process.communicate(), timeout_s)
     except TimeoutError:
-        raise Unavailable(f"Version {version} of {name} did not load within {TIMEOUT_S} seconds.", 5) from None
+        raise Unavailable(f"Version {version} of {name} did not load within {timeout_s:g} seconds.", 5) from None
     finally:
         if process.returncode is None:
             process.kill()
             with suppress(TimeoutError):  # a process that waits for a dead volume cannot be ended
                 await asyncio.wait_for(process.wait(), KILL_TIMEOUT_S)
-    if process.returncode == 1 and sentence:
+    if process.returncode == REJECTED and sentence:
         raise ModelBroken(sentence.decode("utf-8", "replace").strip().splitlines()[-1])
+    if process.returncode == -signal.SIGXCPU:
+        raise ModelBroken(f"Version {version} of {name} needs more than {CPU_S} seconds of CPU time to load.")
     if process.returncode == -signal.SIGKILL:  # as the kernel does when memory is short
         raise Unavailable(f"The try-out of version {version} of {name} was killed; is there enough memory?", 5)
     if process.returncode:
         raise ModelBroken(f"Version {version} of {name} ends the process that loads it (code {process.returncode}).")
+    return tried.decode("ascii", "replace").strip()
+
+
+async def _start(root: Path, name: str, version: int, operators: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service.engine.validation", str(root), name, str(version)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        env=_environment(operators),
+    )
+
+
+def _environment(operators: str) -> dict[str, str]:
+    """Ours without our settings, which hold the admin key; and one thread, since a sandbox confines only one."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DIGITS_")}
+    return kept | {ENVIRONMENT: operators, "OPENBLAS_NUM_THREADS": "1"}
 
 
 def _self_test(stored: dict[str, Any]) -> tuple[Pixels, Probabilities]:
@@ -85,14 +144,19 @@ def _self_test(stored: dict[str, Any]) -> tuple[Pixels, Probabilities]:
 
 
 def main() -> None:
-    root, name, version = sys.argv[1:]
+    root, name, version = sys.argv[1], sys.argv[2], int(sys.argv[3])
     with suppress(OSError):  # if memory is short, the kernel shall take this process and not the service
         Path("/proc/self/oom_score_adj").write_text("1000")
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
     try:
-        load(Repository(Path(root)), name, int(version), "cpu")
+        repository = Repository(Path(root))
+        card, data = repository.card(name, version), repository.model_bytes(name, version)
+        os.chdir(repository.model_path(name, version).parent)
+        confine()
+        _checked(name, version, card, lambda: Model.load(data))
     except DigitsError as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)  # noqa: T201 - to the parent
+        sys.exit(REJECTED)
+    print(sha256(data).hexdigest())  # noqa: T201
 
 
 if __name__ == "__main__":

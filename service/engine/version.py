@@ -10,7 +10,8 @@ from time import perf_counter_ns
 from service.digits import Pixels, Probabilities
 from service.engine.batcher import Batcher
 from service.engine.model import Model
-from service.repository.repository import Card
+from service.engine.run_timeouts import RunTimeouts
+from service.repository.card import Card
 from service.telemetry.statistics import Statistics
 
 
@@ -33,6 +34,7 @@ class LoadedVersion:
     batcher: Batcher
     lecture_batcher: Batcher
     statistics: Statistics
+    timeouts: RunTimeouts
 
     @cached_property
     def key(self) -> str:

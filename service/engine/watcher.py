@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
-from time import monotonic
 from typing import Any
 
 from service.engine.engine import Engine
+from service.engine.retries import Retries
 from service.engine.rollout import Rollout
 from service.engine.validation import check
 from service.engine.version import LoadedVersion
@@ -23,13 +21,11 @@ from service.repository.rollout_plan import RolloutPlan
 from service.repository.snapshot import Snapshot, names_and_troubles, snapshot
 from service.repository.volume import Volume
 from service.repository.writer import RepositoryWriter
-from service.telemetry.scoreboard import ALIVE_SECONDS, Scoreboard, WorkerState, rollout_counts
+from service.telemetry.scoreboard import Scoreboard, rollout_counts
 
 log = logging.getLogger("service")
 
-OTHERS_S, OTHERS_POLL_S = ALIVE_SECONDS + 1, 0.05  # what a dead worker published counts for as long as that
 LOAD_S = WRITE_S = 60.0  # for reading a model file and making its session; for waiting for another writer
-FIRST_RETRY_S, LAST_RETRY_S = 1.0, 300.0
 Signature = tuple[Any, ...]
 
 
@@ -49,7 +45,7 @@ class Watcher:
         self._repository = RepositoryWriter(engine.repository.root)
         self._busy = asyncio.Lock()
         self._rejected: dict[tuple[str, int], Signature] = {}
-        self._retries: dict[tuple[str, int], tuple[float, float]] = {}  # when to try again, and the pause after that
+        self._retries = Retries()
         self._over: set[str] = set()  # rollouts that this process ended, though the repository cannot be written
 
     async def run(self) -> None:
@@ -84,6 +80,7 @@ class Watcher:
                     self._unload(name)
                     continue
                 seen = await self._volume.call(snapshot, self._repository, name)
+                await self._replace_withdrawn(name, seen)
                 await self._follow_current(name, seen, troubles.get(name, ""))
                 await self._follow_plan(name, seen)
         self._forget({*names, *troubles, *self._engine.names()})
@@ -95,7 +92,7 @@ class Watcher:
         self._scoreboard.unload(name)
         async with self._busy:
             self._unload(name)
-        await self._everywhere(lambda state: name not in state["live"])
+        await self._scoreboard.wait_until_all(lambda state: name not in state["live"])
 
     async def load(self, name: str) -> None:
         """Serve the promoted version of a model, whether it was unloaded or not, in this worker and in the others.
@@ -114,7 +111,9 @@ class Watcher:
         self._scoreboard.load(name)
         await self.follow(name)
         version = self._engine.state()["live"].get(name)
-        await self._everywhere(lambda state: state["live"].get(name) == version or name in state["refused"])
+        await self._scoreboard.wait_until_all(
+            lambda state: state["live"].get(name) == version or name in state["refused"]
+        )
 
     async def follow(self, name: str) -> None:
         """Bring one model up to its `current` now.
@@ -132,15 +131,6 @@ class Watcher:
         if reason := self._engine.refused.get(name):
             raise Conflict(reason)
 
-    async def _everywhere(self, done: Callable[[WorkerState], bool]) -> None:
-        """Wait until all living workers have published that it is done; not for ever, since one may hang."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(OTHERS_S):
-                while not all(map(done, self._scoreboard.alive())):  # noqa: ASYNC110 - other processes are waited for
-                    await asyncio.sleep(OTHERS_POLL_S)
-
-    # -- current --------------------------------------------------------------------------------------------
-
     async def _follow_current(self, name: str, seen: Snapshot, trouble: str, at_once: bool = False) -> None:
         live = self._engine.served(name).version if name in self._engine.names() else None
         version = seen.current
@@ -150,7 +140,7 @@ class Watcher:
             self._reject(name, trouble)
         elif version == live:
             self._engine.refused.pop(name, None)
-        elif self._rejected.get((name, version)) != seen.signature and (at_once or self._is_time(name, version)):
+        elif self._rejected.get((name, version)) != seen.signature and (at_once or self._retries.is_due(name, version)):
             await self._move(name, version, live, seen.signature)
 
     def _unload(self, name: str) -> None:
@@ -164,42 +154,46 @@ class Watcher:
         try:
             self._engine.swap(await self._loaded(name, version))
         except Unavailable as error:
-            self._reject(name, f"{error} It is tried again in {self._postpone(name, version):g} s.")
+            self._reject(name, f"{error} It is tried again in {self._retries.postpone(name, version):g} s.")
         except DigitsError as error:
             self._rejected[name, version] = signature  # taken before: files that changed meanwhile are looked at again
             self._reject(name, str(error))
         else:
-            self._retries.pop((name, version), None)
+            self._retries.succeeded(name, version)
             self._engine.refused.pop(name, None)
             self._scoreboard.publish()
             log.info("Serving %s version %s now, version %s until now", name, version, live)
 
     async def _loaded(self, name: str, version: int) -> LoadedVersion:
         """A version that passed its try-out. Raises DigitsError: Unavailable where the try-out itself failed."""
-        await check(self._repository.root, name, version)
-        return await self._volume.call(self._engine.load, name, version, timeout_s=LOAD_S)
+        tried = await check(self._repository.root, name, version, self._engine.settings.allowed_operators)
+        return await self._volume.call(self._engine.load, name, version, tried, timeout_s=LOAD_S)
+
+    async def _replace_withdrawn(self, name: str, seen: Snapshot) -> None:
+        """Take a live version out of service whose runs took too long; the last one served before it answers then."""
+        live = self._engine.served(name) if name in self._engine.names() else None
+        if live and live.timeouts.withdrawn:
+            self._rejected[name, live.version] = seen.signature if live.version == seen.current else ()
+            self._engine.withdraw(name)
+            self._scoreboard.publish()
+        if reason := self._engine.withdrawn.get(name):
+            for version in await self._volume.call(self._repository.earlier, name):
+                if (name, version) not in self._rejected and self._retries.is_due(name, version):
+                    await self._move(name, version, seen.current, ())
+                    break
+            self._reject(name, reason)
 
     def _reject(self, name: str, reason: str) -> None:
         if self._engine.refused.get(name) != reason:
             log.warning("%s stays on the version it serves: %s", name, reason)
             self._engine.refused[name] = reason
 
-    def _is_time(self, name: str, version: int) -> bool:
-        return monotonic() >= self._retries.get((name, version), (0.0, 0.0))[0]
-
-    def _postpone(self, name: str, version: int) -> float:
-        """Seconds until the next attempt, twice as many each time."""
-        pause = self._retries.get((name, version), (0.0, FIRST_RETRY_S))[1]
-        self._retries[name, version] = monotonic() + pause, min(2 * pause, LAST_RETRY_S)
-        return pause
-
     def _forget(self, names: set[str]) -> None:
         """Drop what is known of models that are gone."""
         for name in self._engine.refused.keys() - names:
             del self._engine.refused[name]
-        for key in [key for key in (*self._rejected, *self._retries) if key[0] not in names]:
-            self._rejected.pop(key, None)
-            self._retries.pop(key, None)
+        self._rejected = {key: value for key, value in self._rejected.items() if key[0] in names}
+        self._retries.keep_only(names)
 
     # -- rollouts -------------------------------------------------------------------------------------------
 
@@ -214,20 +208,20 @@ class Watcher:
             running = None
         if plan and running:
             await self._judge(name, plan)
-        elif plan and plan.version != self._engine.served(name).version and self._is_time(name, plan.version):
+        elif plan and plan.version != self._engine.served(name).version and self._retries.is_due(name, plan.version):
             await self._begin(name, plan)
 
     async def _begin(self, name: str, plan: RolloutPlan) -> None:
         try:
             candidate = await self._loaded(name, plan.version)
         except Unavailable as error:
-            pause = self._postpone(name, plan.version)
+            pause = self._retries.postpone(name, plan.version)
             log.warning("%s version %s cannot be tried yet, again in %g s: %s", name, plan.version, pause, error)
             return
         except DigitsError as error:
             await self._end(name, plan, f"rolled back: {error}")
             return
-        self._retries.pop((name, plan.version), None)
+        self._retries.succeeded(name, plan.version)
         self._engine.swap_rollout(name, Rollout(plan, candidate))
         how = "as a shadow" if plan.shadow else f"as a canary for {plan.percent:g} % of requests"
         log.info("Trying %s version %s %s", name, plan.version, how)
@@ -235,6 +229,9 @@ class Watcher:
     async def _judge(self, name: str, plan: RolloutPlan) -> None:
         """Promote or roll back once enough was seen, over all workers. Whichever worker sees it first does it."""
         verdict = plan.verdict(**rollout_counts(self._scoreboard.all(), name, plan.id))
+        running = self._engine.rollout(name)
+        if running and running.candidate.timeouts.withdrawn:
+            verdict = f"rolled back: {running.candidate.timeouts.reason()}"
         if verdict:
             await self._end(name, plan, verdict)
 

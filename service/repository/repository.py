@@ -14,7 +14,6 @@ Only writer.py changes these files.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -23,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import ModelBroken, NoSuchModel, Unavailable
-from service.repository.files import is_folder
+from service.repository.bounded_file import MAX_CARD_BYTES, MAX_MODEL_BYTES, read_file, reason
+from service.repository.card import Card, parse_card
+from service.repository.files import identity, is_folder
 from service.repository.rollout_plan import RolloutPlan
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -32,8 +33,6 @@ RETRY_AFTER_S = 5
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 MODEL_FILE = "model.onnx"
 CARD_FILE = "card.json"
-
-Card = dict[str, Any]
 
 
 class Repository:
@@ -113,7 +112,7 @@ class Repository:
         """
         self._check_name(name)
         try:
-            text = (self.root / name / "current").read_text().strip()
+            text = self._read(self.root / name / "current").decode().strip()
         except FileNotFoundError:
             raise NoSuchModel(self._nothing_served(name)) from None
         except (OSError, UnicodeDecodeError):
@@ -133,18 +132,17 @@ class Repository:
 
         Raises:
             NoSuchModel: the version does not exist.
-            ModelBroken: the card is not a JSON object, or cannot be read.
+            ModelBroken: the card cannot be read, is a link out of the repository, or not a JSON object that can be
+                written back as JSON.
         """
         path = self._folder(name, version) / CARD_FILE
         try:
-            card = json.loads(path.read_bytes(), parse_constant=_no_constant)
+            return parse_card(self._read(path))
         except FileNotFoundError:
             raise ModelBroken(f"Version {version} of {name} has no {CARD_FILE}; publish it again.") from None
-        except (OSError, ValueError, RecursionError):
-            raise ModelBroken(f"The {CARD_FILE} of {name} version {version} cannot be read as JSON.") from None
-        if not isinstance(card, dict):
-            raise ModelBroken(f"The {CARD_FILE} of {name} version {version} is not a JSON object.")
-        return card
+        except (OSError, ValueError) as error:
+            why = reason(error)
+            raise ModelBroken(f"The {CARD_FILE} of {name} version {version} cannot be read: {why}.") from None
 
     def model_path(self, name: str, version: int) -> Path:
         """Path of the version's model.onnx. Raises NoSuchModel if the version does not exist."""
@@ -159,11 +157,12 @@ class Repository:
         """
         card = self.card(name, version)
         try:
-            data = self.model_path(name, version).read_bytes()
+            data = read_file(self.root, self.model_path(name, version), MAX_MODEL_BYTES)
         except FileNotFoundError:
             raise ModelBroken(f"Version {version} of {name} has no {MODEL_FILE}; publish it again.") from None
-        except OSError:
-            raise ModelBroken(f"The {MODEL_FILE} of {name} version {version} cannot be read.") from None
+        except OSError as error:
+            why = reason(error)
+            raise ModelBroken(f"The {MODEL_FILE} of {name} version {version} cannot be read: {why}.") from None
         if sha256(data).hexdigest() != card.get("sha256"):
             raise ModelBroken(
                 f"The {MODEL_FILE} of {name} version {version} is not the file its card describes "
@@ -175,12 +174,12 @@ class Repository:
         """Compares equal while `current` and the version's files are unchanged (inode, size and times)."""
         folder = self.root / name / str(version)
         paths = (self.root / name / "current", folder, folder / MODEL_FILE, folder / CARD_FILE)
-        return tuple(map(_stat, paths))
+        return tuple(map(identity, paths))
 
     def rollout(self, name: str) -> RolloutPlan | None:
         """The plan of the running rollout; None if there is none or its file cannot be read."""
         try:
-            return RolloutPlan.from_json((self.root / name / "trial.json").read_bytes())
+            return RolloutPlan.from_json(self._read(self.root / name / "trial.json"))
         except (OSError, ValueError, TypeError):
             return None
 
@@ -194,7 +193,7 @@ class Repository:
 
     def _is_unreadable(self, name: str) -> bool:
         try:
-            (self.root / name / "trial.json").read_bytes()
+            self._read(self.root / name / "trial.json")
         except FileNotFoundError:
             return False
         except OSError:
@@ -204,9 +203,21 @@ class Repository:
     def last_rollout(self, name: str) -> dict[str, Any] | None:
         """Result of the last rollout: version, verdict, time; None if there is none or its file cannot be read."""
         try:
-            return dict(json.loads((self.root / name / "last_trial.json").read_bytes()))
+            return parse_card(self._read(self.root / name / "last_trial.json"))
         except (OSError, ValueError, TypeError):
             return None
+
+    def earlier(self, name: str) -> list[int]:
+        """Complete versions that were served before the current one, newest first."""
+        try:
+            words = self._read(self.root / name / "previous").decode().split()
+        except (OSError, UnicodeDecodeError):
+            return []
+        complete = set(self.versions(name))
+        return [int(word) for word in words if VERSION.fullmatch(word) and int(word) in complete]
+
+    def _read(self, path: Path) -> bytes:
+        return read_file(self.root, path, MAX_CARD_BYTES)
 
     def _folder(self, name: str, version: int) -> Path:
         self._check_name(name)
@@ -234,15 +245,3 @@ class Repository:
             return self.current(name)
         except (NoSuchModel, ModelBroken):
             return None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _stat(path: Path) -> tuple[int, ...] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -19,8 +19,9 @@ from time import monotonic, sleep
 from typing import TextIO
 
 from service.errors import Conflict, DigitsError, InvalidValue, ModelBroken, NoSuchModel
+from service.repository.card import Card
 from service.repository.files import flush, listing, replace, write
-from service.repository.repository import CARD_FILE, MODEL_FILE, VERSION, Card, Repository
+from service.repository.repository import CARD_FILE, MODEL_FILE, VERSION, Repository
 from service.repository.rollout_plan import RolloutPlan
 from service.repository.triton_config import CONFIG_FILE, LABELS_FILE, as_pbtxt, config
 

@@ -7,15 +7,18 @@ counters still count, the rest is ignored. A single worker uses no files. Each u
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 ALIVE_SECONDS = 5.0
+OTHERS_S, OTHERS_POLL_S = ALIVE_SECONDS + 1, 0.05  # what a dead worker published counts for as long as that
 
 WorkerState = dict[str, Any]
 
@@ -61,6 +64,13 @@ class Scoreboard:
     def alive(self) -> list[WorkerState]:
         """The states of the running workers, sorted by process id."""
         return sorted((state for state in self.all() if state["alive"]), key=lambda state: int(state["pid"]))
+
+    async def wait_until_all(self, done: Callable[[WorkerState], bool]) -> None:
+        """Wait until all living workers have published that it is done; not for ever, since one may hang."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OTHERS_S):
+                while not all(map(done, self.alive())):  # noqa: ASYNC110 - other processes are waited for
+                    await asyncio.sleep(OTHERS_POLL_S)
 
     def unload(self, name: str) -> None:
         """Tell all workers not to serve this model."""

@@ -170,7 +170,7 @@ def _add_verb(
     routes: APIRouter, path: str, select: Selector, serving: TensorFlowServing, verb: Verb, schema: Schema, summary: str
 ) -> None:
     extra = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-    more: dict[int | str, Schema] = {408: ERROR, 413: ERROR, 415: ERROR, 503: ERROR}
+    more: dict[int | str, Schema] = {408: ERROR, 413: ERROR, 415: ERROR, 503: ERROR, 504: ERROR}
 
     @routes.post(f"{path}:{verb.__name__}", summary=summary, openapi_extra=extra, responses=more)
     async def _(request: Request, name: Name, version: str = Depends(select)) -> Response:

@@ -81,7 +81,7 @@ async def _compressed(body: bytes, json_size: int, accept: bytes) -> tuple[bytes
 
 def router(infer: Infer) -> APIRouter:
     """The handler as documented routes."""
-    routes = APIRouter(responses=errors(400, 404, 408, 413, 415, 503))
+    routes = APIRouter(responses=errors(400, 404, 408, 413, 415, 503, 504))
 
     async def one(request: Request, model: ModelName) -> Response:
         """Answered by the served version, or by the canary for its share of requests."""

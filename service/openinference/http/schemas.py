@@ -19,6 +19,7 @@ DESCRIPTIONS = {
     413: "Body or number of digits over a limit",
     415: "Unsupported compression or picture format",
     503: "The queue is full, or the model is unloaded; retry after Retry-After seconds",
+    504: "A run of the model took too long",
 }
 ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 

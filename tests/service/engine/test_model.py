@@ -11,7 +11,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from service.engine.model import Model, choose_provider
+from service.engine.model import Model
+from service.engine.session import choose_provider
 from service.errors import ModelBroken, ProviderUnavailable
 from tests.support.models import BROKEN, classifier, digits
 

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 from service.engine import validation
 from service.errors import DigitsError, ModelBroken, NoSuchModel, Unavailable
 from service.repository.repository import Repository
+from tests.support.hostile import expands, loops
 from tests.support.models import BROKEN, card_for, classifier, digits, publish, publish_broken
 
 KINDS = ["empty", "text", "truncated", "input of 32x32", "logits", "NaN", "fails with two digits"]
@@ -73,23 +76,66 @@ def program(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def test_the_program_is_silent_about_a_good_version_and_prints_one_sentence_about_a_broken_one(tmp_path: Path) -> None:
+def test_the_program_prints_the_hash_of_a_good_version_and_one_sentence_about_a_broken_one(tmp_path: Path) -> None:
     publish(tmp_path)
-    assert [program(tmp_path).returncode, program(tmp_path).stdout, program(tmp_path).stderr] == [0, "", ""]
+    tried = sha256((tmp_path / "digits/1/model.onnx").read_bytes()).hexdigest()
+    ended = program(tmp_path)
+    assert [ended.returncode, ended.stdout, ended.stderr] == [0, f"{tried}\n", ""]
     (tmp_path / "digits/1/model.onnx").write_bytes(b"")
     ended = program(tmp_path)
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (validation.REJECTED, "")
     assert ended.stderr.count("\n") == 1
     assert ended.stderr.endswith(".\n")
 
 
-def test_a_version_that_hangs_is_ended_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its model file is a pipe that nobody writes: reading it never ends."""
-    publish(tmp_path)
-    (tmp_path / "digits/1/model.onnx").unlink()
-    os.mkfifo(tmp_path / "digits/1/model.onnx")
-    monkeypatch.setattr(validation, "TIMEOUT_S", 1)
-    with pytest.raises(Unavailable, match="did not load within 1 seconds"):
-        asyncio.run(validation.check(tmp_path, "digits", 1))
+def test_a_version_that_hangs_is_ended_and_leaves_no_process(tmp_path: Path) -> None:
+    """Its model loops for ever on every digit."""
+    publish_broken(tmp_path, loops(always=True), **card_for(classifier()))
+    with pytest.raises(Unavailable, match=r"did not load within 2 seconds"):
+        asyncio.run(validation.check(tmp_path, "digits", 1, operators="onnx", timeout_s=2))
     children = [child.cmdline() for child in psutil.Process().children()]
     assert not [command for command in children if str(tmp_path) in command]
+
+
+def test_a_version_that_hangs_by_its_files_is_rejected_at_once(tmp_path: Path) -> None:
+    """A pipe that nobody writes to: reading it would never end."""
+    for file in ("model.onnx", "card.json"):
+        version = publish(tmp_path)
+        (tmp_path / "digits" / str(version) / file).unlink()
+        os.mkfifo(tmp_path / "digits" / str(version) / file)
+        with pytest.raises(ModelBroken, match="not a regular file"):
+            asyncio.run(validation.check(tmp_path, "digits", version))
+
+
+def test_what_was_tried_is_what_is_loaded(tmp_path: Path) -> None:
+    """The version is replaced, card and all, between its try-out and its loading."""
+    publish(tmp_path)
+    other = tmp_path / "other"
+    publish(other, shift=1)
+    tried = asyncio.run(validation.check(tmp_path, "digits", 1))
+    load = partial(validation.load, Repository(tmp_path), "digits", 1, "cpu")
+    load(tried=tried)
+    for file in ("model.onnx", "card.json"):
+        (other / "digits/1" / file).replace(tmp_path / "digits/1" / file)
+    load()
+    with pytest.raises(ModelBroken, match="changed after it was tried out"):
+        load(tried=tried)
+
+
+def test_the_admin_key_is_not_in_the_environment_of_the_try_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_ADMIN_KEY", "secret")
+    found = validation._environment("onnx")
+    assert "secret" not in found.values()
+    assert found["DIGITS_ALLOWED_OPERATORS"] == "onnx"
+
+
+def test_memory_that_a_model_asks_for_is_bounded(tmp_path: Path) -> None:
+    """It makes tensors of 1.6 GB for one digit, in the process that tries it, and is rejected; a small one is not."""
+    for side, fits in ((400_000_000, False), (1000, True)):
+        version = publish_broken(tmp_path, expands(side), **card_for(classifier()))
+        checked = validation.check(tmp_path, "digits", version, operators="onnx")
+        if fits:
+            assert asyncio.run(checked)
+        else:
+            with pytest.raises(ModelBroken):
+                asyncio.run(checked)
