@@ -25,6 +25,7 @@ from service.openinference import grpc
 from service.openinference import http as open_inference
 from service.server.drain import Drain
 from service.settings import Settings
+from service.telemetry import logs
 from service.telemetry.logs import AccessLog
 from service.telemetry.metrics import Meter
 from service.telemetry.request_ids import RequestIds
@@ -143,6 +144,7 @@ def _lifespan(context: Context, access: AccessLog, grpc_server: Any) -> Callable
         context.scoreboard.publish()
         context.engine.close()
         context.feedback.close()
+        logs.flush()
 
     return lifespan
 

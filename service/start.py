@@ -48,6 +48,8 @@ def start(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"Cannot start: {error} (DIGITS_MODELS_DIR is {settings.models_dir})")
     except DigitsError as error:
         sys.exit(f"Cannot start: {error}")
+    finally:
+        logs.flush()
 
 
 def application() -> FastAPI:

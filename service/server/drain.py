@@ -15,6 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from service.telemetry.logs import flush
+
 log = logging.getLogger("service")
 
 POLL_S = 0.02
@@ -79,4 +81,5 @@ class Drain:
 
     def _stop_at_once(self, why: str) -> None:
         log.warning("Stopping at once %s; requests cut short: %d", why, self.inside)
+        flush()
         os._exit(CUT_SHORT)

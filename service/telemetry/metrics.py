@@ -17,10 +17,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from service.telemetry.logs import dropped_lines
 from service.telemetry.statistics import Statistics
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+EVENTS = {  # kind: its text, and the name of its label or ""
+    "log_lines_dropped": ("Log lines that were not written: standard error did not take them.", ""),
+    "task_failures": ("Failures of tasks that run beside the requests; each is started again.", "task"),
+    "loop_stalls": ("Times that an event loop did not turn for a second.", ""),
+    "worker_deaths": ("Worker processes that ended without being told to, by signal or exit code.", "cause"),
+}
 
 Numbers = dict[str, list[float]]
 
@@ -30,14 +38,19 @@ class Meter:
 
     `requests` and `batches` hold histograms, as a sum and then a count for each bucket (the last is +Inf), under the
     labels joined by a blank. `predictions` holds a count for each class under "model version". `statistics` are those
-    of the Open Inference Protocol.
+    of the Open Inference Protocol. `events` holds one count under "kind label".
     """
 
     def __init__(self) -> None:
         self.requests: Numbers = {}
         self.batches: Numbers = {}
         self.predictions: Numbers = {}
+        self.events: Numbers = {}
         self.statistics = Statistics()
+
+    def event(self, kind: str, label: str = "", times: float = 1) -> None:
+        """Count something that seldom happens, such as a background task that failed."""
+        self.events.setdefault(f"{kind} {label}", [0.0])[0] += times
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answer."""
@@ -58,17 +71,19 @@ class Meter:
 
     def snapshot(self) -> dict[str, Any]:
         """All numbers, as JSON can hold them."""
+        self.events["log_lines_dropped "] = [float(dropped_lines())]
         numbers: dict[str, Numbers] = {
             "requests": self.requests,
             "batches": self.batches,
             "predictions": self.predictions,
+            "events": self.events,
         }
         return {**numbers, "statistics": self.statistics.snapshot()}
 
 
 def added_up(snapshots: Iterable[dict[str, Any]]) -> dict[str, Numbers]:
     """The sum of several workers' numbers."""
-    total: dict[str, Numbers] = {"requests": {}, "batches": {}, "predictions": {}}
+    total: dict[str, Numbers] = {"requests": {}, "batches": {}, "predictions": {}, "events": {}}
     for snapshot in snapshots:
         for kind, numbers in total.items():
             for key, values in snapshot.get(kind, {}).items():
@@ -99,7 +114,21 @@ class _Families(Collector):
             for digit, count in enumerate(classes):
                 found.add_metric([*key.split(" "), str(digit)], count)
         yield found
+        yield from map(self._events, EVENTS)
         yield from self._gauges
+
+    def _events(self, kind: str) -> Metric:
+        """One counter; without labels it is there from the start, as 0."""
+        text, label = EVENTS[kind]
+        counts = {
+            key.partition(" ")[2]: count
+            for key, (count,) in self._numbers["events"].items()
+            if kind == key.split(" ")[0]
+        }
+        family = CounterMetricFamily(f"digits_{kind}", text, labels=(label,) if label else ())
+        for value, count in (counts if label else {"": 0.0} | counts).items():
+            family.add_metric((value,) if label else (), count)
+        return family
 
 
 def _histogram(
