@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,7 +25,10 @@ from service.http.middleware import Direct, RequestMiddleware
 from service.inputs.decoder import Decoder
 from service.openinference import grpc
 from service.openinference import http as open_inference
+from service.server.background import every, keep_running
 from service.server.drain import Drain
+from service.server.orphans import Orphans
+from service.server.watchdog import Watchdog
 from service.settings import Settings
 from service.telemetry import logs
 from service.telemetry.logs import AccessLog
@@ -33,17 +38,20 @@ from service.telemetry.requests import RequestTelemetry
 from service.telemetry.scoreboard import Scoreboard
 from service.tfserving import routes as tensorflow_serving
 
+Beat = Callable[[], None]
+
 DESCRIPTION = """Handwritten digits in, digits out: the lecture's convolutional network, served from ONNX.
 
 An error is `application/problem+json` whose `detail` says what to do; under /v1 and /v2 it has the form of those
 protocols, `{"error": "the same sentence"}`."""
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, beat: Beat | None = None) -> FastAPI:
     """The whole service, its model loaded, checked and warmed.
 
     Args:
-        settings: by default read from the environment, as uvicorn's worker processes do.
+        settings: by default read from the environment.
+        beat: tells a supervisor that the event loop turns.
 
     Raises:
         DigitsError: the default model cannot be served; the sentence says why.
@@ -64,7 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Digit Recognizer",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=_lifespan(context, access, grpc.server_for(context)),
+        lifespan=_lifespan(context, access, grpc.server_for(context), beat),
         max_body_size=settings.max_body_bytes,
         docs_url=None,  # pages.py serves it without a CDN
         redoc_url=None,
@@ -102,10 +110,12 @@ class Service(FastAPI):
 
 def _context(settings: Settings, access: AccessLog) -> Context:
     """All parts of one process, with the promoted models loaded."""
-    meter = Meter()
+    meter, drain = Meter(), Drain(settings.drain_s, settings.grace_s)
     engine = Engine(settings, meter)
     engine.start()
-    scoreboard = Scoreboard(settings.run_dir, lambda: engine.state() | {"numbers": meter.snapshot()})
+    state = lambda: engine.state() | {"numbers": meter.snapshot(), "leaving": drain.leaving}  # noqa: E731
+    scoreboard = Scoreboard(settings.run_dir, state)
+    drain.on_leave.append(scoreboard.publish)
     for name in scoreboard.unloaded():  # a worker that replaces a dead one
         engine.unload(name)
     return Context(
@@ -118,21 +128,21 @@ def _context(settings: Settings, access: AccessLog) -> Context:
         requests=RequestTelemetry(meter, access),
         ids=RequestIds(),
         scoreboard=scoreboard,
-        drain=Drain(settings.drain_s, settings.grace_s),
+        drain=drain,
     )
 
 
-def _lifespan(context: Context, access: AccessLog, grpc_server: Any) -> Callable[[FastAPI], Any]:
-    """What runs beside the requests: log lines, the scoreboard, the watcher, the gRPC server."""
+def _lifespan(context: Context, access: AccessLog, grpc_server: Any, beat: Beat | None) -> Callable[[FastAPI], Any]:
+    """What runs beside the requests: log lines, the scoreboard, the watcher, the watchdog, the gRPC server."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if beat:
+            beat()
         context.scoreboard.publish()
-        tasks = [
-            asyncio.create_task(_every(0.5, access.write)),
-            asyncio.create_task(_every(1, context.scoreboard.publish)),
-        ]
-        tasks.append(asyncio.create_task(context.watcher.run()))
+        failed = partial(context.requests.event, "task_failures")
+        works = _background(context, access, beat)
+        tasks = [asyncio.create_task(keep_running(name, work, failed)) for name, work in works.items()]
         if grpc_server:
             await grpc_server.start()
         yield
@@ -149,7 +159,21 @@ def _lifespan(context: Context, access: AccessLog, grpc_server: Any) -> Callable
     return lifespan
 
 
-async def _every(seconds: float, job: Callable[[], None]) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        job()
+def _background(context: Context, access: AccessLog, beat: Beat | None) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Tasks that live as long as the process, by name."""
+    settings = context.settings
+    watchdog = Watchdog(
+        partial(context.requests.event, "loop_stalls"),
+        beat or (lambda: None),
+        settings.loop_timeout_s if settings.loop_exit and not beat else None,
+    )
+    works: dict[str, Callable[[], Awaitable[None]]] = {
+        "access log": partial(every, 0.5, access.write),
+        "scoreboard": partial(every, 1, context.scoreboard.publish),
+        "recent predictions": partial(every, 1, context.recent.share),
+        "watcher": context.watcher.run,
+        "watchdog": watchdog.run,
+    }
+    if os.getpid() == 1:
+        works["orphans"] = partial(every, 0.5, Orphans().reap)
+    return works

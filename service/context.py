@@ -48,6 +48,12 @@ class Context:
     scoreboard: Scoreboard
     drain: Drain
 
+    def stopping(self) -> bool:
+        """Whether this service must be left. A worker that stops alone shares its port with others, which go on."""
+        if not self.drain.leaving:
+            return False
+        return self.drain.whole or all(state["leaving"] for state in self.scoreboard.alive())
+
     def inference(self, request_id: bytes) -> Inference:
         """One request's way to an answer."""
         return Inference(self.engine, self.recent, request_id)

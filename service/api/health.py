@@ -28,7 +28,7 @@ async def live() -> dict[str, str]:
 async def ready(context: ContextDep) -> JSONResponse:
     """200 once a model is loaded and warmed, and while the service is not draining; else 503 with the reason."""
     engine = context.engine
-    if context.drain.leaving:
+    if context.stopping():
         return JSONResponse({"status": "not ready", "reason": "draining: told to stop"}, 503)
     try:
         served = engine.served()

@@ -9,7 +9,7 @@ from service.errors import Unavailable
 
 def check_server(context: Context) -> None:
     """Ready while the default model is served and the service is not draining. Raises Unavailable or NoSuchModel."""
-    if context.drain.leaving:
+    if context.stopping():
         raise Unavailable("This instance is stopping; ask another one.")
     context.engine.served()
 
