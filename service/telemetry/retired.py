@@ -40,8 +40,11 @@ def retire(folder: Path, pid: int, cause: str = "") -> None:
         cause: why it ended, counted as digits_worker_deaths; empty where it was told to.
 
     Raises:
-        OSError: the sum cannot be written; nothing has changed.
+        OSError: the sum cannot be written; no counter has changed.
     """
+    with suppress(OSError):
+        for ring in folder.glob(f"{pid}-*.ring"):
+            ring.rename(folder / f"{ORPHAN}{ring.name}")
     paths = sorted(folder.glob(f"{pid}-*.json"))
     states = [state for path in paths if (state := read(path))]
     if cause:
@@ -51,8 +54,6 @@ def retire(folder: Path, pid: int, cause: str = "") -> None:
     with suppress(OSError):  # what stays is named in the sum, and is not counted twice
         for path in [*paths, *folder.glob(f"{pid}-*.new")]:
             path.unlink(missing_ok=True)
-        for ring in folder.glob(f"{pid}-*.ring"):
-            ring.rename(folder / f"{ORPHAN}{ring.name}")
 
 
 def read(path: Path) -> WorkerState | None:

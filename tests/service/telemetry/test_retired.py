@@ -94,6 +94,7 @@ def test_a_full_disk_changes_nothing_and_the_next_call_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(tmp_path, 5, requests=3)
+    (tmp_path / "5-1.000000.ring").touch()
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -103,6 +104,8 @@ def test_a_full_disk_changes_nothing_and_the_next_call_succeeds(
         with pytest.raises(OSError, match="No space"):
             retire(tmp_path, 5, "SIGKILL")
     assert requests(board(tmp_path)) == 3
+    orphan = tmp_path / "orphan-5-1.000000.ring"
+    orphan.unlink()  # it is left to the next worker all the same, which would otherwise make one more
     retire(tmp_path, 5, "SIGKILL")
     assert requests(board(tmp_path)) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["retired.sum"]
