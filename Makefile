@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Two processes run tests at once; all tests of a file run in the same one, so that its servers are started once
+PYTEST := pytest -n 2 --dist loadfile
 # TensorFlow's start-up lines are noise to a student; its errors still show
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -16,8 +18,23 @@ serve: $(VENV)/.service  ## serve the shipped model at http://127.0.0.1:8000 (DI
 	@exec $(BIN)/python -m service $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.training  ## run all tests (ARGS="-k name" for some)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.training  ## run all tests (ARGS="-k name" for some; COVERAGE=1 shows what of service/ they run)
+ifdef COVERAGE
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m $(PYTEST) $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+else
+	$(BIN)/python -m $(PYTEST) $(ARGS)
+endif
+
+.PHONY: test-fast
+test-fast: $(VENV)/.dev  ## run the tests that need no TensorFlow, no browser and little time: under a minute
+	$(BIN)/python -m $(PYTEST) -m "not slow" --ignore=tests/training $(ARGS)
+
+.PHONY: coverage
+coverage:  ## run all tests and show which branches of service/ they take; fails under 95 %
+	@$(MAKE) test COVERAGE=1
 
 .PHONY: lint
 lint: $(VENV)/.training  ## ruff, mypy --strict, and which room may import which
@@ -40,7 +57,7 @@ train: $(VENV)/.training  ## train, export, evaluate, publish, promote if not wo
 
 .PHONY: clean
 clean:  ## remove the virtual environment and what tools left behind
-	rm -rf $(VENV) build .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build .bench .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
 .PHONY: docs
 docs: $(VENV)/.docs  ## build the documentation into build/docs; every warning is an error
@@ -65,8 +82,13 @@ $(VENV)/.service: $(VENV)/.whole pyproject.toml constraints.txt
 	@$(PIP) install -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.training: $(VENV)/.service
-	@echo "Installing TensorFlow and the test tools (about a minute) ..."
+$(VENV)/.dev: $(VENV)/.service
+	@echo "Installing the test tools ..."
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.training: $(VENV)/.dev
+	@echo "Installing TensorFlow (about a minute) ..."
 	@$(PIP) install -c constraints.txt -e '.[training,dev]'
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""create_app(settings): builds and wires the service; the only file that knows all the others."""
+"""create_app(settings): builds the parts of the service and connects them; the only module that imports them all."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from service.http.middleware import Direct, RequestMiddleware
 from service.inputs.decoder import Decoder
 from service.openinference import grpc
 from service.openinference import http as open_inference
+from service.repository.volume import Volume
 from service.server.background import every, keep_running
 from service.server.drain import Drain
 from service.server.orphans import Orphans
@@ -40,21 +41,21 @@ from service.tfserving import routes as tensorflow_serving
 
 Beat = Callable[[], None]
 
-DESCRIPTION = """Handwritten digits in, digits out: the lecture's convolutional network, served from ONNX.
+DESCRIPTION = """Classifies handwritten digits with the lecture's convolutional network, exported to ONNX.
 
-An error is `application/problem+json` whose `detail` says what to do; under /v1 and /v2 it has the form of those
-protocols, `{"error": "the same sentence"}`."""
+Errors are `application/problem+json` documents whose `detail` says what to do. Under /v1 and /v2 they have the form of
+those protocols: `{"error": "<the same sentence>"}`."""
 
 
 def create_app(settings: Settings | None = None, beat: Beat | None = None) -> FastAPI:
-    """The whole service, its model loaded, checked and warmed.
+    """Build the service, with its models loaded, validated and warmed up.
 
     Args:
-        settings: by default read from the environment.
+        settings: read from the environment if None, as in worker processes.
         beat: tells a supervisor that the event loop turns.
 
     Raises:
-        DigitsError: the default model cannot be served; the sentence says why.
+        DigitsError: the default model cannot be served; the message says why.
     """
     settings = settings or Settings()
     access = AccessLog(settings)
@@ -92,10 +93,10 @@ def create_app(settings: Settings | None = None, beat: Beat | None = None) -> Fa
 
 
 class Service(FastAPI):
-    """FastAPI behind RequestMiddleware instead of its own middleware, which costs more than the model.
+    """FastAPI inside RequestMiddleware; hot routes skip FastAPI's own middleware, which takes longer than the model.
 
     Attributes:
-        fast_path: what our protocol asks before ASGI; other servers do not know it, and work without it.
+        fast_path: service.server.protocol offers it each request before ASGI; other ASGI servers ignore it.
     """
 
     fast_path: FastPath
@@ -109,19 +110,21 @@ class Service(FastAPI):
 
 
 def _context(settings: Settings, access: AccessLog) -> Context:
-    """All parts of one process, with the promoted models loaded."""
+    """Build the parts of one process, with the promoted models loaded."""
     meter, drain = Meter(), Drain(settings.drain_s, settings.grace_s)
     engine = Engine(settings, meter)
     engine.start()
     state = lambda: engine.state() | {"numbers": meter.snapshot(), "leaving": drain.leaving}  # noqa: E731
     scoreboard = Scoreboard(settings.run_dir, state)
     drain.on_leave.append(scoreboard.publish)
-    for name in scoreboard.unloaded():  # a worker that replaces a dead one
+    for name in scoreboard.unloaded():  # unloaded earlier, by a worker that this one may replace
         engine.unload(name)
+    volume = Volume(settings.models_timeout_s)
     return Context(
         settings=settings,
         engine=engine,
-        watcher=Watcher(engine, scoreboard),
+        volume=volume,
+        watcher=Watcher(engine, volume, scoreboard),
         decoder=Decoder(settings),
         recent=RecentPredictions(settings.recent_rows, settings.run_dir),
         feedback=FeedbackStore(settings.feedback_path, settings.max_feedback_rows),
@@ -133,7 +136,7 @@ def _context(settings: Settings, access: AccessLog) -> Context:
 
 
 def _lifespan(context: Context, access: AccessLog, grpc_server: Any, beat: Beat | None) -> Callable[[FastAPI], Any]:
-    """What runs beside the requests: log lines, the scoreboard, the watcher, the watchdog, the gRPC server."""
+    """Run the background tasks and the gRPC server."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -153,6 +156,7 @@ def _lifespan(context: Context, access: AccessLog, grpc_server: Any, beat: Beat 
         access.write()
         context.scoreboard.publish()
         context.engine.close()
+        context.volume.close()
         context.feedback.close()
         logs.flush()
 

@@ -1,4 +1,4 @@
-"""What the handlers of all protocols need, in one frozen object that app.py makes."""
+"""The dependencies of every request handler, in one frozen object that app.py builds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from service.errors import Forbidden, Unauthorized
 from service.feedback.recent import RecentPredictions
 from service.feedback.store import FeedbackStore
 from service.inputs.decoder import Decoder
+from service.repository.volume import Volume
 from service.server.drain import Drain
 from service.settings import Settings
 from service.telemetry.request_ids import RequestIds
@@ -27,18 +28,20 @@ class Context:
     Attributes:
         settings: limits and switches.
         engine: the live versions of all models.
-        watcher: brings the engine up to the repository.
-        decoder: bodies to pixels.
-        recent: the last answers, for feedback and drift.
-        feedback: corrected digits, on disk.
-        requests: where answered requests are noted.
-        ids: gives every request its id.
-        scoreboard: what workers tell each other.
-        drain: how far this process is with stopping.
+        volume: makes file calls below the models folder, off the event loop.
+        watcher: updates the engine when the model repository changes.
+        decoder: request bodies to pixels.
+        recent: the most recent predictions, for feedback and drift.
+        feedback: corrected digits, stored on disk.
+        requests: counts and logs answered requests.
+        ids: assigns request ids.
+        scoreboard: state shared between worker processes.
+        drain: state of a graceful shutdown.
     """
 
     settings: Settings
     engine: Engine
+    volume: Volume
     watcher: Watcher
     decoder: Decoder
     recent: RecentPredictions
@@ -54,26 +57,26 @@ class Context:
             return False
         return self.drain.whole or all(state["leaving"] for state in self.scoreboard.alive())
 
-    def inference(self, request_id: bytes) -> Inference:
-        """One request's way to an answer."""
-        return Inference(self.engine, self.recent, request_id)
+    def inference(self, request_id: bytes, began_ns: int | None = None) -> Inference:
+        """The inference of one request, timed from `began_ns`, or from now: call it when decoding begins."""
+        return Inference(self.engine, self.recent, request_id, began_ns)
 
     def check_admin_key(self, headers: Mapping[str, str]) -> None:
-        """Refuse callers without the admin key, and everybody where none is set.
+        """Require the admin key.
 
         Args:
-            headers: of HTTP, or the metadata of gRPC; their names in lower case.
+            headers: HTTP headers or gRPC metadata, with names in lower case.
 
         Raises:
-            Unauthorized: no key came.
-            Forbidden: the key is wrong, or admin calls are off.
+            Unauthorized: the request has no key.
+            Forbidden: the key is wrong, or the service has none set.
         """
         key = self.settings.admin_key
         if key is None:
-            raise Forbidden("Admin calls are off here; start the service with DIGITS_ADMIN_KEY to switch them on.")
+            raise Forbidden("Admin calls are off; start the service with DIGITS_ADMIN_KEY to switch them on.")
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         given = headers.get("x-admin-key") or (bearer if scheme.lower() == "bearer" else "")
         if not given:
             raise Unauthorized("The admin key is missing; send it as Authorization: Bearer <key>.")
         if not compare_digest(given.encode(), key.get_secret_value().encode()):
-            raise Forbidden("That is not the admin key.")
+            raise Forbidden("The admin key is wrong.")

@@ -1,29 +1,29 @@
-"""Every refusal the service can give: the tree, the status of each, nothing else.
+"""Every error that the service reports: the class tree, and the HTTP status of each.
 
-DigitsError                     500   base: str(error) is the sentence a caller reads
+DigitsError                     500   base; str(error) is the sentence that the caller reads
 ├── BadRequest                  400   malformed: not JSON, a truncated picture, an odd number of bytes
-├── Unauthorized                401   a key is wanted and none came
+├── Unauthorized                401   the admin key is missing
 ├── Forbidden                   403   the key is wrong, or admin calls are off
 ├── NotFound                    404
 │   └── NoSuchModel             404   no such model, or no such version of it
-├── RequestTimeout              408   the body came too slowly
+├── RequestTimeout              408   the body arrived too slowly
 ├── PayloadTooLarge             413   body, picture or number of digits over a limit
-├── UnsupportedMediaType        415   a body, or a picture, of a kind that is not read here
-│   └── UnsupportedEncoding     415   a body compressed in a way that is not read here
+├── UnsupportedMediaType        415   a body or a picture of an unsupported format
+│   └── UnsupportedEncoding     415   a body with an unsupported Content-Encoding
 ├── Conflict                    409   a version that must not be promoted
-├── InvalidValue                422   well-formed, but wrong values; `field` names where
+├── InvalidValue                422   well-formed, with a wrong value; `field` says where
 ├── ModelBroken                 500   a model folder that must not be served; never raised by a request
-├── ProviderUnavailable         500   the execution provider asked for does not work here; start-up only
-├── FeedbackFull                507   the feedback file holds all that it may
+├── ProviderUnavailable         500   the configured execution provider does not work; start-up only
+├── FeedbackFull                507   the feedback file is full
 ├── FeedbackUnavailable         503   the feedback file cannot be used
-└── Unavailable                 503   full, draining or not ready; `retry_after` in seconds
+└── Unavailable                 503   queue full, draining or not ready; `retry_after` in seconds
 """
 
 from __future__ import annotations
 
 
 class DigitsError(Exception):
-    """Base of all refusals. `str(error)` is one sentence that says what was wrong and what to do."""
+    """Base of all errors. `str(error)` is one sentence that says what was wrong and what to do."""
 
     status = 500
 
@@ -87,7 +87,7 @@ class FeedbackUnavailable(DigitsError):
 
 
 class InvalidValue(DigitsError):
-    """Well-formed but wrong. `field` is a path into the request, such as `instances[3][27]`."""
+    """Well-formed, with a wrong value. `field` is a path into the request, such as `instances[3][27]`."""
 
     status = 422
 
@@ -105,7 +105,7 @@ class ProviderUnavailable(DigitsError):
 
 
 class Unavailable(DigitsError):
-    """Not now: the queue is full, or the service is draining or has no model. Try again after `retry_after` seconds."""
+    """Temporary: the queue is full, the service is draining, or it has no model. Retry after `retry_after` seconds."""
 
     status = 503
 

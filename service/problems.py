@@ -1,6 +1,6 @@
-"""Errors on the wire: application/problem+json (RFC 9457), whose `detail` says what was wrong and what to do.
+"""Errors as HTTP responses: application/problem+json (RFC 9457), whose `detail` says what was wrong and what to do.
 
-Under /v1 and /v2 they are what those protocols demand, {"error": the same sentence}, and 409 and 422 are 400 there.
+Under /v1 and /v2 errors follow those protocols: {"error": "<the same sentence>"}, and 400 in place of 409 and 422.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from service.errors import DigitsError, InvalidValue
 
 MEDIA_TYPE = "application/problem+json"
 PROTOCOLS = re.compile(r"/v[12](/|$)")
-INTERNAL_ERROR = "Something went wrong here, not in your request. Try again, and report the x-request-id."
+INTERNAL_ERROR = "The service failed to process this request. Try again; if it fails again, report the x-request-id."
 
 
 def document(path: str, status: int, detail: str, **more: Any) -> tuple[str, bytes]:
-    """Media type and body of the error document that callers of this path expect.
+    """Media type and body of an error document, in the form that the path's protocol uses.
 
     Args:
-        path: of the request; empty where it is not known.
-        status: of the answer.
+        path: of the request; empty if unknown.
+        status: HTTP status of the answer.
         detail: one sentence: what was wrong and what to do.
         more: members that only problem documents have, such as `field`.
     """
@@ -35,7 +35,7 @@ def document(path: str, status: int, detail: str, **more: Any) -> tuple[str, byt
 
 
 def error_response(path: str, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
-    """The answer with that document; under /v1 and /v2 a 409 or 422 becomes 400."""
+    """The response with that document; under /v1 and /v2 the status is 400 in place of 409 and 422."""
     media_type, body = document(path, status, detail, **more)
     if PROTOCOLS.match(path) and status in (409, 422):
         status = 400
@@ -43,16 +43,16 @@ def error_response(path: str, status: int, detail: str, headers: dict[str, str] 
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
-    """One problem document: type, title, status, detail, and what else the error knows."""
+    """A response with a problem document, whatever the path."""
     return error_response("", status, detail, headers, **more)
 
 
 def from_error(error: DigitsError, path: str) -> Response:
-    """The document of one of our own errors; `field` says where, if somewhere."""
+    """The response for a DigitsError; an InvalidValue adds `field`."""
     where = {"field": error.field} if isinstance(error, InvalidValue) and error.field else {}
     return error_response(path, error.status, str(error), error.headers, **where)
 
 
 def internal_error(path: str) -> Response:
-    """A failure nobody expected: nothing about this machine, and an id to report."""
+    """The response for an unexpected exception: it reveals nothing about the server."""
     return error_response(path, 500, INTERNAL_ERROR)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 for name in [name for name in os.environ if name.startswith("DIGITS_")]:
     del os.environ[name]
 
-settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],  # it goes by the clock, which on a busy machine tells nothing
+)
 settings.load_profile("repeatable")

@@ -240,7 +240,7 @@ def test_a_command_exists(line: str) -> None:
 def _make(words: list[str]) -> None:
     target, *more = words[1:]
     there = re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert there or target in PENDING_TARGETS, f"no target {target}"
+    assert there, f"no target {target}"
     for arguments in (word.removeprefix("ARGS=") for word in more if word.startswith("ARGS=")):
         if target == "train":
             _trainer(["retrain", *shlex.split(arguments)])
@@ -269,7 +269,7 @@ def _service(words: list[str]) -> None:
 def _pip(words: list[str]) -> None:
     extras = re.findall(r"\.\[([\w,]+)\]", " ".join(words))
     known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert {extra for found in extras for extra in found.split(",")} <= known.keys() | PENDING_EXTRAS
+    assert {extra for found in extras for extra in found.split(",")} <= known.keys()
 
 
 def _files(words: list[str]) -> None:
@@ -374,22 +374,9 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-PENDING = {  # named by the pages and not there yet: the rooms are being rebuilt. Nothing may be left here in the end
-    "service/repository/writer.py",
-    "service/server/listener.py",
-    "training/data/",
-}
-PENDING_TARGETS, PENDING_EXTRAS = {"coverage", "test-fast"}, {"gpu"}
-
-
-def test_nothing_is_pending_that_is_there() -> None:
-    assert not [path for path in PENDING if (ROOT / path).exists()]
-    assert not PENDING_TARGETS & set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
-
-
 PATHS = r"(?:service|training|tests|benchmarks|deploy|docs|models|\.ci)/[\w./-]*\w/?"
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(rf"`({PATHS})`", ALL))))
 def test_a_path_exists(path: str) -> None:
-    assert (ROOT / path).exists() or path in PENDING
+    assert (ROOT / path).exists()

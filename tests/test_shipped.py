@@ -52,18 +52,18 @@ RESULTS = (
 
 def result(version: int) -> list[str]:
     """A row of the results, written from the card."""
-    said = card(version)
-    held_out, test = said["metrics"]["validation"], said["metrics"]["test"]
+    shipped = card(version)
+    held_out, test = shipped["metrics"]["validation"], shipped["metrics"]["test"]
     assert (held_out["n"], test["n"]) == (6_000, 10_000)
     return [
         f"{version} (served)" if version == REPOSITORY.current("digits") else str(version),
-        said["architecture"],
-        f"{said['parameters']:,}",
+        shipped["architecture"],
+        f"{shipped['parameters']:,}",
         f"{held_out['accuracy']:.2%}",
         f"{test['accuracy']:.2%}",
         f"{test['log_loss']:.4f}",
         f"{test['ece']:.2%}",
-        f"{said['training']['seconds']:.0f} s",
+        f"{shipped['training']['seconds']:.0f} s",
     ]
 
 

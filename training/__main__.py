@@ -1,8 +1,8 @@
-"""The command line: options in, one function of the package called, one sentence out when it fails.
+"""The command line: each command reads its options and calls one function of this package.
 
     python -m training --help            (also installed as `digits-train`)
 
-Everything heavy is imported inside the commands, so that `--help` answers at once.
+Slow imports (TensorFlow, pandas) happen inside the commands, so that `--help` answers at once.
 """
 
 import sys
@@ -15,12 +15,11 @@ try:
     import typer
     from rich.console import Console
 
-    from training import options, shelf
+    from training import options, repository_commands
     from training.comparison import Allowance
-    from training.config import TrainConfig
-    from training.quiet import load_tensorflow
-    from training.terms import Terms
-except ModuleNotFoundError as error:  # after `make serve` there is a Python here, and none of the trainer's packages
+    from training.promotion_policy import PromotionPolicy
+    from training.tensorflow_import import load_tensorflow
+except ModuleNotFoundError as error:  # `make serve` installs the service alone
     sys.exit(f"error: {missing(error)}")
 
 app = typer.Typer(
@@ -29,17 +28,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From labelled digits to a served model: data, train, export, evaluate, promote; or retrain for all of it.",
 )
-console = Console(markup=False)  # what is printed names folders, and a folder may be called a[/b]
-DEFAULTS, ALLOWANCE = TrainConfig(), Allowance()
+console = Console(markup=False)  # rich would read the brackets in a folder name such as a[/b] as markup
+ALLOWANCE = Allowance()
 MODELS, RUNS, NAME = Path("models"), Path("runs"), "digits"
-shelf.add_commands(app, console, MODELS, NAME)
+repository_commands.add_commands(app, console, MODELS, NAME)
 
 
 def _source(data: Path | None) -> Path:
-    """Where the digits are: as given, or the default folder, which is filled first if it holds nothing."""
+    """The given data, or the default folder, into which MNIST is fetched first if it is not there."""
     if data is not None:
         return data
-    from training import download, idx
+    from training.data import download, idx
 
     if idx.image_file(options.DEFAULT_DATA, "train") is None:
         download.fetch(options.DEFAULT_DATA, console)
@@ -52,28 +51,18 @@ def data(
     to: Annotated[Path, typer.Option(help="The folder that MNIST is fetched into.")] = options.DEFAULT_DATA,
 ) -> None:
     """Fetch MNIST and check it; or check and count your own digits with --data."""
-    from training import download, inventory
+    from training.data import download, inspection
 
     if data is None:
         download.fetch(to, console)
-    inventory.show(data or to, console)
+    inspection.show(data or to, console)
 
 
 @app.command()
+@options.of_training
 def train(
     context: typer.Context,
     data: options.Data = None,
-    architecture: options.Architecture = DEFAULTS.architecture,
-    epochs: options.Epochs = DEFAULTS.epochs,
-    batch_size: options.BatchSize = DEFAULTS.batch_size,
-    optimizer: options.Optimizer = DEFAULTS.optimizer,
-    learning_rate: options.LearningRate = DEFAULTS.learning_rate,
-    schedule: options.Schedule = DEFAULTS.schedule,
-    patience: options.Patience = DEFAULTS.patience,
-    augment: options.Augment = DEFAULTS.augment,
-    seed: options.Seed = DEFAULTS.seed,
-    feedback: options.Feedback = DEFAULTS.feedback,
-    feedback_weight: options.FeedbackWeight = DEFAULTS.feedback_weight,
     runs: options.Runs = RUNS,
     resume: options.Resume = None,
 ) -> None:
@@ -100,11 +89,11 @@ def export(
 ) -> None:
     """Turn a run into an ONNX file, compare it with Keras, publish it as the next version. Promotes nothing."""
     load_tensorflow()
-    from service.repository.repository import Repository
+    from service.repository.writer import RepositoryWriter
     from training import export as exporting
     from training.runs import Run
 
-    version = exporting.export(Run.open(run), Repository(models), name, console, data)
+    version = exporting.export(Run.open(run), RepositoryWriter(models), name, console, data)
     console.print(f"Serve it with `python -m training promote {version}`.", highlight=False)
 
 
@@ -146,24 +135,14 @@ def submit(
     repository = Repository(models)
     chosen = version or repository.current(name)
     rows = submitting.submit(Model.load(repository.model_path(name, chosen)), data, out)
-    console.print(f"wrote {out}: {rows:,} digits read by {name} {chosen}", highlight=False)
+    console.print(f"wrote {out}: {rows:,} digits read by {name} {chosen}", highlight=False, soft_wrap=True)
 
 
 @app.command()
+@options.of_training
 def retrain(
     context: typer.Context,
     data: options.Data = None,
-    architecture: options.Architecture = DEFAULTS.architecture,
-    epochs: options.Epochs = DEFAULTS.epochs,
-    batch_size: options.BatchSize = DEFAULTS.batch_size,
-    optimizer: options.Optimizer = DEFAULTS.optimizer,
-    learning_rate: options.LearningRate = DEFAULTS.learning_rate,
-    schedule: options.Schedule = DEFAULTS.schedule,
-    patience: options.Patience = DEFAULTS.patience,
-    augment: options.Augment = DEFAULTS.augment,
-    seed: options.Seed = DEFAULTS.seed,
-    feedback: options.Feedback = DEFAULTS.feedback,
-    feedback_weight: options.FeedbackWeight = DEFAULTS.feedback_weight,
     runs: options.Runs = RUNS,
     models: options.Models = MODELS,
     name: options.Name = NAME,
@@ -181,12 +160,12 @@ def retrain(
     if resume:
         retraining.resume(Run.open(resume), console, data)
         return
-    terms = Terms(str(models.absolute()), name, Allowance(tolerance, chance), force)
-    retraining.retrain(options.config(context, _source(data)), runs, terms, console)
+    policy = PromotionPolicy(str(models.absolute()), name, Allowance(tolerance, chance), force)
+    retraining.retrain(options.config(context, _source(data)), runs, policy, console)
 
 
 def main() -> None:
-    """Run a command; whatever the user can mend is one sentence on standard error and exit code 1."""
+    """Run a command. An error that the user can correct is one sentence on standard error, with exit code 1."""
     from service.errors import DigitsError
 
     try:

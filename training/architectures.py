@@ -1,9 +1,9 @@
-"""The networks, one function each: to add one, write the function and decorate it.
+"""The networks, one function each. To add one, write the function and decorate it; nothing else has to change.
 
-A network is a Sequential of any layers that ONNX has operations for. It ends in a Dense with softmax, behind which only
-a Reshape may stand. `train` tries the whole export before the first epoch, and says so where it cannot be done.
+A network is a Sequential of layers that ONNX has operations for. It ends in a Dense layer with softmax, which only a
+Reshape may follow. `train` tries the whole export before the first epoch and refuses a network that cannot be exported.
 
-Keras is imported inside the functions: it takes seconds to load, and `--help` should list the names at once.
+Keras is imported inside the functions: it takes seconds to import, and `--help` should list the names at once.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network that can be built, with the head that writes its labels and reads its output."""
+    """A network by name, with the head that encodes its labels and decodes its output."""
 
     name: str
     description: str
@@ -31,41 +31,58 @@ ARCHITECTURES: dict[str, Architecture] = {}
 
 
 def architecture(name: str, head: Head) -> Callable[[Callable[[], "keras.Model"]], Callable[[], "keras.Model"]]:
-    """Enter the decorated function under `name`; the first line of its docstring becomes the description."""
+    """Register the decorated function under `name`; the first line of its docstring becomes the description."""
 
-    def enter(build: Callable[[], "keras.Model"]) -> Callable[[], "keras.Model"]:
+    def register(build: Callable[[], "keras.Model"]) -> Callable[[], "keras.Model"]:
         description = (build.__doc__ or name).splitlines()[0]
         ARCHITECTURES[name] = Architecture(name, description, head, build)
         return build
 
-    return enter
+    return register
 
 
 def find(name: str) -> Architecture:
-    """The architecture of that name. Raises RunError that lists the names there are."""
+    """The architecture of that name. Raises RunError, which lists all names, where there is none."""
     if name not in ARCHITECTURES:
         raise RunError(f"There is no architecture '{name}'. Choose one of: {', '.join(ARCHITECTURES)}.")
     return ARCHITECTURES[name]
 
 
 def backbone() -> "list[keras.layers.Layer]":
-    """conv => max pool => dropout => conv => max pool => dropout => fully connected: the lecture's first nine rows."""
+    """conv => max pool => dropout => conv => max pool => dropout => fully connected: the lecture's first nine layers.
+
+    Why convolutions: a Dense layer has a weight for every pixel of the image, so it must learn a stroke anew at every
+    place. A convolution slides one small filter over the image: it finds the stroke wherever it is, with few weights.
+    """
     from keras import Input, layers
 
     return [
         Input((28, 28, 1)),
-        # 8 filters look at 5x5 pixels each: 5 * 5 * 1 * 8 weights + 8 biases = 208 parameters.
+        # Each of 8 filters is a pattern of 5x5 weights. At every pixel it is multiplied with the 25 pixels around and
+        # summed, plus a bias: 5 * 5 * 1 * 8 weights + 8 biases = 208 parameters, whatever the size of the image.
+        # (The filter is not flipped, so mathematically this is a cross-correlation; the weights are learned anyway.)
+        # padding="same" adds 2 rows and columns of 0 on each side: floor((28 + 2 * 2 - 5) / 1) + 1 = 28, so the size
+        # stays. Without it the maps would shrink to 24x24 and strokes at the border would count less.
+        # ReLU max(0, z) makes the layer non-linear: without it, all layers together would be one linear map. Its slope
+        # is 1 for every z above 0, so gradients pass unchanged; a sigmoid's slope is at most 1/4 in each layer.
         layers.Conv2D(8, (5, 5), padding="same", activation="relu"),
-        # The largest of every 2x2 block: half the width, half the height, and a little freedom to shift.
+        # Keeps the largest of every 2x2 block: 28x28 becomes 14x14, with no parameters. What was found matters more
+        # than where exactly, so a stroke may shift by a pixel. The gradient goes to the pixel that was largest. An
+        # average would mix a strong answer with three weak ones.
         layers.MaxPooling2D((2, 2)),
-        # A quarter of the values is set to 0 at every training step, so none can be relied on alone.
+        # Sets a random quarter of the values to 0 at every training step, and multiplies the others by 1 / 0.75 to keep
+        # the mean: no value can be relied on alone, which makes it harder to learn the digits by heart. In use it does
+        # nothing, so export leaves it out. The lecture prints 0.25 behind each pooling and 0.5 behind the Dense layer.
         layers.Dropout(0.25),
-        # 3 * 3 pixels * 8 maps * 16 filters + 16 biases = 1,168 parameters.
+        # A filter of this layer looks at all 8 maps at once: 3 * 3 * 8 weights * 16 filters + 16 biases = 1,168
+        # parameters. One value here depends on 10x10 pixels of the image: first lines and corners, now parts of digits.
         layers.Conv2D(16, (3, 3), padding="same", activation="relu"),
-        layers.MaxPooling2D((2, 2), strides=(2, 2)),
+        layers.MaxPooling2D((2, 2), strides=(2, 2)),  # stride 2 is the default too; printed in the lecture
         layers.Dropout(0.25),
-        layers.Flatten(),  # 7 * 7 * 16 = 784 numbers
-        # 784 * 256 + 256 = 200,960: nine tenths of all parameters sit in this one layer.
+        # 7 * 7 * 16 = 784 numbers in a row: as many as the image has pixels, but of features in place of brightness.
+        layers.Flatten(),
+        # Combines the features of the whole image. 784 * 256 weights + 256 biases = 200,960 parameters: nine tenths of
+        # all that the network has, which is why the strongest dropout follows.
         layers.Dense(256, activation="relu"),
         layers.Dropout(0.5),
     ]
@@ -79,6 +96,7 @@ def lecture_cnn() -> "keras.Model":
     """
     from keras import Sequential, layers
 
+    # 256 * 100 + 100 = 25,700 parameters: one softmax over 100 cells, ten for each digit (heads.py, docs/lecture).
     rows = [*backbone(), layers.Dense(100, activation="softmax"), layers.Reshape((10, 10, 1))]
     return Sequential(rows, name="lecture_cnn")
 
@@ -91,4 +109,5 @@ def ten_way() -> "keras.Model":
     """
     from keras import Sequential, layers
 
+    # 256 * 10 + 10 = 2,570 parameters. The digits exclude each other, so one softmax over ten is the natural output.
     return Sequential([*backbone(), layers.Dense(10, activation="softmax")], name="ten_way")

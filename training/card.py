@@ -1,6 +1,6 @@
-"""card.json: everything a stranger needs to know about a published model, gathered in one dictionary.
+"""The model card, card.json: everything a stranger needs to know about a published model, in one dictionary.
 
-Names of files only, never where they lie on the machine that trained.
+It names files without their folders: the card is public, the directories of the training machine are not.
 """
 
 import base64
@@ -18,15 +18,17 @@ from service.engine.model import Model
 from training import summary
 from training.architectures import Architecture
 from training.config import TrainConfig
-from training.digits import Digits
+from training.data.digits import LabelledDigits
 from training.graph import OPSET
 from training.metrics import keras_accuracy, measure
 from training.predict import predict
 from training.reference import reference
+from training.split import Split
 
 CLASSES = [str(digit) for digit in range(10)]
 TOOLS = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy")
 SELF_TEST_DIGITS = 4
+# Public text: the card of a published model holds it.
 KERAS_ACCURACY = (
     "What Keras prints as accuracy for this head. It counts the 100 cells of a label, above one half or not; 90 of "
     "them are 0, and one softmax can lift a single cell above one half, so it lies between 0.90 (nothing learned) and "
@@ -56,25 +58,27 @@ def about_model(architecture: Architecture, model: keras.Model) -> Card:
 
 
 def about_training(config: TrainConfig, result: dict[str, Any]) -> Card:
-    """The command, every option, and what came of it, epoch by epoch."""
+    """The command, every option, and the result, epoch by epoch."""
     options = {name: value for name, value in asdict(config).items() if name not in ("command", "data", "feedback")}
     history = [{name: round(value, 6) for name, value in row.items()} for row in result["history"]]
     return {"training": {"command": config.command, "config": options, **result, "history": history}}
 
 
-def about_data(source: Path, digits: Digits, held_out: int, config: TrainConfig) -> Card:
-    """Which files, with their SHA-256 (of the unzipped contents), and how they were split."""
-    split = {
-        "train": len(digits) - held_out,
+def about_data(split: Split, config: TrainConfig) -> Card:
+    """The files with the SHA-256 of their unzipped contents, and how the digits were split."""
+    training, held_out = len(split.training), len(split.held_out)
+    shares = {
+        "train": training,
         "validation": held_out,
         "validation_share": config.validation_share,
         "random_state": config.split_seed,
     }
-    return {"data": {"source": source.name, "rows": len(digits), "split": split, "sha256": digits.files}}
+    files = split.training.files
+    return {"data": {"source": split.source.name, "rows": training + held_out, "split": shares, "sha256": files}}
 
 
-def about_quality(model: Model, held_out: Digits, test: Digits | None) -> Card:
-    """metrics on the digits held out and, where the data have any, on the test digits; the reference for drift."""
+def about_quality(model: Model, held_out: LabelledDigits, test: LabelledDigits | None) -> Card:
+    """The metrics on the held-out digits and on the test digits, if there are any; the reference for drift."""
     probabilities = predict(model, held_out.pixels)
     metrics = {"validation": measure(probabilities, held_out.labels)}
     if test is not None:
@@ -90,8 +94,8 @@ def about_quality(model: Model, held_out: Digits, test: Digits | None) -> Card:
     return quality
 
 
-def self_test(model: Model, digits: Digits) -> Card:
-    """A few digits with the graph's answers: who loads the model can see that it still says the same."""
+def self_test(model: Model, digits: LabelledDigits) -> Card:
+    """A few digits with the graph's answers: whoever loads the model can check that it still gives them."""
     pixels = digits.pixels[:SELF_TEST_DIGITS]
     return {
         "pixels": base64.b64encode(np.ascontiguousarray(pixels).tobytes()).decode(),
@@ -101,7 +105,7 @@ def self_test(model: Model, digits: Digits) -> Card:
 
 
 def about_tools() -> Card:
-    """Versions of everything that had a hand in it, and the commit of the code (None outside git)."""
+    """The versions of the libraries, and the git commit of the code (None outside git)."""
     return {
         "tools": {"python": platform.python_version()} | {tool: _version(tool) for tool in TOOLS},
         "git_commit": git_commit(),
@@ -111,12 +115,12 @@ def about_tools() -> Card:
 def _version(tool: str) -> str:
     try:
         return version(tool)
-    except PackageNotFoundError:  # the training image has TensorFlow without CUDA, whose package is tensorflow-cpu
+    except PackageNotFoundError:  # the training image installs tensorflow-cpu, which has no CUDA
         return version(f"{tool}-cpu")
 
 
 def git_commit() -> str | None:
-    """The commit the training code stands at, "-dirty" where it differs from it; None where there is no git."""
+    """The commit of the training code, with "-dirty" if files were changed since; None where there is no git."""
     here = Path(__file__).parent
     try:
         commit = subprocess.run(

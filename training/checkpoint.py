@@ -1,7 +1,8 @@
-"""The state of an unfinished run, in one file that is replaced whole after every epoch: a kill costs one epoch at most.
+"""The state of an unfinished run, saved after every epoch: killing the process costs one epoch at most.
 
-Holds the weights, the optimizer's moments, the state of dropout's random numbers, the best weights so far, the
-counters of the callbacks and the history. `attach` brings a fresh model and fresh callbacks to the same point.
+One file holds the weights, the optimizer's averages, the state of dropout's random numbers, the best weights so far,
+the counters of the callbacks and the history: everything that the next epoch depends on. So a resumed run gives the
+same weights as one that was never killed.
 """
 
 import json
@@ -31,7 +32,7 @@ def read_state(file: Path) -> dict[str, Any]:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves after each epoch, and restores at the start. Stands last in the list: the others have counted by then."""
+    """Saves after each epoch and restores at the start. The last of the callbacks: the others count before it."""
 
     def __init__(self, file: Path, stopping: keras.callbacks.EarlyStopping, schedule: keras.callbacks.Callback) -> None:
         super().__init__()
@@ -40,30 +41,32 @@ class Checkpoint(keras.callbacks.Callback):
         self.seconds_before = 0.0
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Restore. Keras has just reset the other callbacks, so this is the moment to set their counters."""
+        """Restore the saved state. Keras has just reset the other callbacks, so their counters can be set now."""
         if self.file.exists():
             self._restore()
         self.began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write everything to a file beside, then rename it: a reader sees the old state or the new, never half."""
+        """Write the state to a temporary file, then rename it: a kill leaves the old state or the new, never half."""
         self.history.append({"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}})
         arrays = {f"variable_{i}": np.asarray(variable) for i, variable in enumerate(self._variables())}
         best = {f"best_{i}": weights for i, weights in enumerate(self.stopping.best_weights or [])}
-        beside = self.file.with_suffix(".tmp")
-        with beside.open("wb") as stream:
-            np.savez(stream, state=np.array(json.dumps(self._state())), **arrays, **best)
+        temporary = self.file.with_suffix(".tmp")
+        with temporary.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, state=np.array(json.dumps(self._state())), **arrays, **best)
             stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(self.file)
+            os.fsync(stream.fileno())  # on disk before the rename: a power failure must not leave an empty file
+        temporary.replace(self.file)
 
     @property
     def seconds(self) -> float:
-        """Time spent in training, all sessions of a resumed run together."""
+        """Time spent in training, all parts of a resumed run together."""
         return self.seconds_before + time.perf_counter() - self.began
 
     def _variables(self) -> list[Any]:
-        """Weights, dropout's random state, and the optimizer's moments, learning rate and step count."""
+        """Weights, dropout's random state, and the optimizer's averages, learning rate and step count."""
+        # Weights alone are not enough. Adam without its averages would take its first steps blindly again, and dropout
+        # with a new random state would switch off other values: the resumed run would end elsewhere.
         return [*self.model.variables, *self.model.optimizer.variables]
 
     def _state(self) -> dict[str, Any]:

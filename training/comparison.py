@@ -1,6 +1,6 @@
-"""Is a new version worse than the served one? Both read the same digits; a tolerance, and a little chance, is allowed.
+"""Decides whether a new version is worse than the served one, beyond a tolerance and beyond chance.
 
-Knows answers and labels; where the digits come from is retrain.py's business.
+Both versions read the same digits. This file knows only which answers were right; retrain.py chooses the digits.
 """
 
 import math
@@ -9,30 +9,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-ONE_SIDED_95 = 1.645  # of 100 versions as good as the served one, about 95 are not turned away by bad luck
+ONE_SIDED_95 = 1.645  # normal quantile: of 100 versions as good as the served one, about 95 pass
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """How many percentage points a new version may be worse.
+    """How many percentage points a new version may be worse and still be promoted.
 
-    Chance needs a limit: on 30 digits it explains 3 points and more, and a version that much worse should stay out.
+    The allowance for chance needs a limit: on 30 digits chance explains 3 points and more, and a version that is 3
+    points worse should not be promoted.
     """
 
     tolerance_points: float = 0.1
-    most_chance_points: float = 0.5  # more than so many are never put down to chance
+    most_chance_points: float = 0.5  # the largest difference that is ever attributed to chance
 
     def points(self, chance_points: float) -> float:
-        """All in all, where chance alone explains so many."""
+        """The allowed difference in all, where chance explains `chance_points`."""
         return self.tolerance_points + min(chance_points, self.most_chance_points)
 
     def sentence(self, chance_points: float) -> str:
-        """Both numbers, and which of them counted: "0.1 points are tolerated, and 0.36 that chance explains"."""
+        """The allowance in words: "0.1 points are tolerated, and 0.36 that chance explains, 0.5 at most"."""
         tolerated = f"{self.tolerance_points:g} points are tolerated"
         if chance_points <= self.most_chance_points:
             return f"{tolerated}, and {chance_points:.2f} that chance explains, {self.most_chance_points:g} at most"
         return (
-            f"{tolerated}, and {self.most_chance_points:g}, the most that are put down to chance, "
+            f"{tolerated}, and {self.most_chance_points:g}, the most that is attributed to chance, "
             f"which explains {chance_points:.2f}"
         )
 
@@ -41,35 +42,34 @@ class Allowance:
 class Comparison:
     """Two versions on the same digits; shares are 0 to 1, points are percentage points."""
 
-    served: int  # the version served until now
-    digits: int  # how many both have read
-    left_out: int  # how many more were held out, but may have taught the served version
-    fair: bool  # False where too few were left, so that all are compared and the served version is favoured
+    served: int  # the version that was served before
+    digits: int  # read by both versions
+    left_out: int  # also held out, but the served version may have been trained on them
+    fair: bool  # False where too few were left; then all are compared, which favours the served version
     accuracy: float
     served_accuracy: float
-    chance_points: float  # how far chance alone may put a version back on so many digits
+    chance_points: float  # how much worse an equally good version may look by chance
 
     @property
     def worse_by_points(self) -> float:
-        """Above 0 if the new version is worse."""
+        """Percentage points; above 0 if the new version is worse."""
         return 100 * (self.served_accuracy - self.accuracy)
 
     def not_worse(self, allowance: Allowance) -> bool:
-        """Is the loss within what is allowed?"""
-        return self.worse_by_points <= allowance.points(self.chance_points) + 1e-9  # 99.30 - 99.20 is 0.1 here
+        """Whether the difference is within the allowance."""
+        return self.worse_by_points <= allowance.points(self.chance_points) + 1e-9  # 99.30 - 99.20 counts as 0.1
 
 
 def compare(
     served: int, right: NDArray[np.bool_], served_right: NDArray[np.bool_], unseen: NDArray[np.bool_], enough: int = 100
 ) -> Comparison:
-    """From three arrays (n,): what the new version read rightly, what the served one did, what neither learned from.
+    """Compare from three arrays (n,): was the new version right, was the served one, and was neither trained on it.
 
-    With fewer than `enough` unseen digits there is no fair comparison; then all are taken, in favour of the served one.
-
-    Chance: only digits that one version reads and the other does not can tell them apart. If both are equally good,
-    each of these b + c digits falls either way like a coin, so the difference b - c has the deviation sqrt(b + c)
-    (McNemar's test, 1947).
+    With fewer than `enough` unseen digits a fair comparison is not possible; then all digits are compared.
     """
+    # Digits that both versions read correctly, or both incorrectly, cannot tell the two apart. Say only the new version
+    # is right on b digits, and only the served one on c. If both versions are equally good, each of these b + c digits
+    # falls to either side like a coin, so b - c has the standard deviation sqrt(b + c) (McNemar's test, 1947).
     fair = bool(unseen.all() or unseen.sum() >= enough)
     chosen = unseen if fair else np.ones(len(right), bool)
     new, old = right[chosen], served_right[chosen]

@@ -1,4 +1,4 @@
-"""What can go wrong in training, as sentences for the person at the keyboard.
+"""The errors of the trainer. Their messages are sentences for the user: what was wrong and what to do.
 
 TrainingError        the root: the command line prints it and exits with 1, without a stack trace
 ├── DataError        a file is missing, truncated or holds something that is not a digit
@@ -8,7 +8,7 @@ TrainingError        the root: the command line prints it and exits with 1, with
 
 
 class TrainingError(Exception):
-    """The root of the tree; `str(error)` is a sentence that says what was wrong and what to do."""
+    """The root of the tree; `str(error)` says what was wrong and what to do."""
 
 
 class DataError(TrainingError):
@@ -24,13 +24,13 @@ class ExportError(TrainingError):
 
 
 def one_line(error: Exception) -> str:
-    """Somebody else's error as the end of our sentence: of TensorFlow's "in user code: File ..." only the last line."""
+    """A third-party error as one line: of TensorFlow's "in user code: File ..." only the last line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return (lines[-1] if lines[0].startswith("in user code") else lines[0]).rstrip(".") + "."
 
 
 def missing(error: ModuleNotFoundError) -> str:
-    """What to do where a package is not installed; a module of our own that is missing is a fault, and raised again."""
+    """What to do where a package is not installed. Raises the error again for a missing module of our own."""
     package = (error.name or "").partition(".")[0]
     if package in ("training", "service"):
         raise error

@@ -1,4 +1,4 @@
-"""How good is a published version? Figures, a table and three pictures, through the code that serves it.
+"""Measures a published version, through the code that serves it: metrics, a table and three pictures.
 
 python -m training evaluate --data data/mnist
 """
@@ -15,47 +15,47 @@ from rich.table import Table
 
 from service.engine.model import Model
 from service.repository.repository import Repository
-from training import data, metrics
-from training.digits import Digits, split
-from training.errors import DataError
+from training import metrics
+from training.data import loader
+from training.data.digits import LabelledDigits
 from training.predict import predict
+from training.split import split
 
-PARTS = ("auto", "test", "validation", "all")
+ADVICE = "There is nothing to compare answers with. Use `submit` instead."
 
 Card = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One version's answers on some digits: what the table, the JSON file and the pictures are made of."""
+class Evaluation:
+    """One version's answers to some digits, from which the table, metrics.json and the pictures are made."""
 
     title: str  # such as "digits 1 on 10,000 test digits of mnist"
     card: Card
-    digits: Digits
+    digits: LabelledDigits
     probabilities: NDArray[np.float32]  # (n, 10)
     figures: dict[str, Any]  # what metrics.measure returns
 
 
-def judge(repository: Repository, name: str, version: int, source: Path, part: str = "auto") -> Judged:
-    """Let a version read the chosen part of the data. Raises DataError, NoSuchModel or ModelBroken."""
+def measure(
+    repository: Repository, name: str, version: int, digits: LabelledDigits, kind: str, source: Path
+) -> Evaluation:
+    """Let a version read the digits. `kind` and `source` name them in the title. Raises NoSuchModel or ModelBroken."""
     card = repository.card(name, version)
-    chosen, digits = choose(source, part, card)
-    if digits.labels is None:
-        raise DataError(
-            f"{', '.join(digits.files)}: no labels, so there is nothing to compare answers with. Use `submit` instead."
-        )
     probabilities = predict(Model.load(repository.model_path(name, version)), digits.pixels)
-    title = f"{name} {version} ({card.get('architecture', '?')}) on {len(digits):,} {chosen} digits of {source.name}"
-    return Judged(title, card, digits, probabilities, metrics.measure(probabilities, digits.labels))
+    title = f"{name} {version} ({card.get('architecture', '?')}) on {len(digits):,} {kind} digits of {source.name}"
+    return Evaluation(title, card, digits, probabilities, metrics.measure(probabilities, digits.labels))
 
 
-def choose(source: Path, part: str, card: Card) -> tuple[str, Digits]:
-    """(which part, its digits). "auto": test digits where the data set any aside; else what the training of this very
-    version held out, if it was trained on these files; else all of them.
+def choose(source: Path, part: str, card: Card) -> tuple[str, LabelledDigits]:
+    """(kind of digits, digits) for the part that the user asked for. Raises DataError where they have no labels.
+
+    "auto" takes the test digits where the data set keeps any apart; else the digits that the training of this version
+    held out, if it was trained on these files; else all of them. Digits that a version was trained on would flatter it.
     """
-    if part == "test" or (part == "auto" and data.has_labelled_test(source)):
-        return "test", data.load(source, "test")
-    digits = data.load(source)
+    if part == "test" or (part == "auto" and loader.has_labelled_test(source)):
+        return "test", loader.load(source, "test").labelled(ADVICE)
+    digits = loader.load(source).labelled(ADVICE)
     trained_on_these = set(card.get("data", {}).get("sha256", {}).values()) == set(digits.files.values())
     if part == "validation" or (part == "auto" and trained_on_these):
         settings = card.get("data", {}).get("split", {})
@@ -63,12 +63,14 @@ def choose(source: Path, part: str, card: Card) -> tuple[str, Digits]:
     return "labelled", digits
 
 
-def table(judged: Judged) -> Table:
-    """The figures for a terminal. Recall: how many of the 4s were found; precision: how many called a 4 are one."""
-    figures = judged.figures
-    right, loss, off = f"{figures['accuracy']:.2%}", f"{figures['log_loss']:.4f}", f"{figures['ece']:.2%}"
-    caption = f"right {right}\nlog loss {loss}\ncalibration off by {off}"  # lines that no terminal breaks
-    shown = Table(title=judged.title, caption=caption, title_justify="left", caption_justify="left")
+def table(evaluation: Evaluation) -> Table:
+    """The metrics for a terminal. Recall: the share of 4s that were found; precision: the share of "4" that are 4s."""
+    figures = evaluation.figures
+    accuracy, loss, ece = f"{figures['accuracy']:.2%}", f"{figures['log_loss']:.4f}", f"{figures['ece']:.2%}"
+    caption = (
+        f"right {accuracy}\nlog loss {loss}\ncalibration off by {ece}"  # short lines, so that no terminal breaks them
+    )
+    shown = Table(title=evaluation.title, caption=caption, title_justify="left", caption_justify="left")
     for heading in ("digit", "n", "recall", "precision", "most often taken for"):
         shown.add_column(heading, justify="right")
     for row in figures["per_digit"]:
@@ -87,24 +89,28 @@ def _percent(share: float | None) -> str:
 
 
 def _taken_for(counts: list[int], digit: int) -> str:
-    others = [0 if said == digit else count for said, count in enumerate(counts)]
+    others = [0 if predicted == digit else count for predicted, count in enumerate(counts)]
     return f"{others.index(max(others))} ({max(others)}x)" if max(others) else "-"
 
 
-def save(judged: Judged, folder: Path) -> list[Path]:
+def save(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Write metrics.json, confusion.png, mistakes.png and, where the card has a history, curves.png."""
     from training import plots
 
     folder.mkdir(parents=True, exist_ok=True)
-    report = {"evaluated": judged.title, "data": judged.digits.files, **judged.figures}
+    report = {"evaluated": evaluation.title, "data": evaluation.digits.files, **evaluation.figures}
     files = [folder / name for name in ("metrics.json", "confusion.png", "mistakes.png")]
     files[0].write_text(json.dumps(report, indent=2) + "\n")
-    right = f"{judged.figures['accuracy']:.2%} right"
-    plots.confusion_matrix(np.array(judged.figures["confusion"]), f"{judged.title}\n{right}", files[1])
+    right = f"{evaluation.figures['accuracy']:.2%} right"
+    plots.confusion_matrix(np.array(evaluation.figures["confusion"]), f"{evaluation.title}\n{right}", files[1])
     plots.worst_mistakes(
-        judged.digits.pixels, judged.digits.labels, judged.probabilities, f"Surest mistakes: {judged.title}", files[2]
+        evaluation.digits.pixels,
+        evaluation.digits.labels,
+        evaluation.probabilities,
+        f"Surest mistakes: {evaluation.title}",
+        files[2],
     )
-    training = judged.card.get("training", {})
+    training = evaluation.card.get("training", {})
     if training.get("history"):
         files.append(folder / "curves.png")
         plots.curves(training["history"], training["best_epoch"], files[-1])
@@ -114,9 +120,10 @@ def save(judged: Judged, folder: Path) -> list[Path]:
 def evaluate(
     repository: Repository, name: str, version: int, source: Path, part: str, folder: Path, console: Console
 ) -> dict[str, Any]:
-    """Judge, print the table, write the files; returns the figures."""
-    judged = judge(repository, name, version, source, part)
-    console.print(table(judged))
-    for file in save(judged, folder):
+    """Measure a version on the chosen part of the data, print the table, write the files; returns the figures."""
+    kind, digits = choose(source, part, repository.card(name, version))
+    evaluation = measure(repository, name, version, digits, kind, source)
+    console.print(table(evaluation))
+    for file in save(evaluation, folder):
         console.print(f"wrote {file}", highlight=False, soft_wrap=True)
-    return judged.figures
+    return evaluation.figures

@@ -1,6 +1,6 @@
-"""Two steps of the graph that can be done once, at export, instead of for every digit.
+"""Does two steps of the graph once, at export, instead of for every digit that is read.
 
-Each looks for one exact pattern and leaves the graph alone where it does not find it; parity.py checks the result.
+Each step looks for one exact pattern and changes nothing where it does not find it. parity.py checks the result.
 """
 
 import math
@@ -10,11 +10,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-CHANNELS_LAST = [0, 2, 3, 1]  # what a Transpose does between ONNX's (n, c, h, w) and Keras's (n, h, w, c)
+CHANNELS_LAST = [0, 2, 3, 1]  # the axes of a Transpose from ONNX's (n, c, h, w) to Keras's (n, h, w, c)
 
 
 def fold(model: onnx.ModelProto) -> None:
-    """Change the graph in place: same answers, fewer nodes."""
+    """Change the graph in place: the same answers with fewer nodes."""
     _fold_transpose(model)
     _fold_scale(model.graph)
     _drop_unused(model.graph)
@@ -23,7 +23,8 @@ def fold(model: onnx.ModelProto) -> None:
 def _fold_transpose(model: onnx.ModelProto) -> None:
     """Transpose -> Reshape -> MatMul becomes Reshape -> MatMul with the weights' rows in the other order.
 
-    Keras flattens (h, w, c), ONNX computes (c, h, w). Moving 784 numbers for each digit, or the rows once, is the same.
+    Keras flattens (h, w, c), ONNX computes (c, h, w). Reordering the 784 rows of the weights once has the same effect
+    as reordering 784 numbers for every digit: a matrix product does not depend on the order of its terms.
     """
     graph, numbers = model.graph, _numbers_per_digit(model)
     for transpose in [node for node in graph.node if node.op_type == "Transpose"]:
@@ -32,7 +33,9 @@ def _fold_transpose(model: onnx.ModelProto) -> None:
         channels = _channels(graph, transpose.input[0])
         if matmul is None or channels is None or onnx.helper.get_node_attr_value(transpose, "perm") != CHANNELS_LAST:
             continue
-        weights = _initializer(graph, matmul.input[1]) if _is_initializer(graph, matmul.input[1]) else np.empty(0)
+        if reshape is None or not _is_initializer(graph, matmul.input[1]):
+            continue
+        weights = _initializer(graph, matmul.input[1])
         if len(weights) != numbers.get(transpose.output[0]):  # a Reshape to (49, 16) leaves 16 rows of weights, not 784
             continue
         by_channel = weights.reshape(-1, channels, weights.shape[1]).transpose(1, 0, 2)
@@ -42,11 +45,15 @@ def _fold_transpose(model: onnx.ModelProto) -> None:
 
 
 def _fold_scale(graph: onnx.GraphProto) -> None:
-    """Mul by 1/255 -> Reshape -> Conv becomes Reshape -> Conv with weights that are 255 times smaller."""
+    """Mul by 1/255 -> Reshape -> Conv becomes Reshape -> Conv with weights that are 255 times smaller.
+
+    sum(w * (x / 255)) = sum((w / 255) * x): a convolution is linear, so the normalisation moves into its weights. The
+    service then feeds it raw bytes. The bias is added after the sum and stays as it is.
+    """
     for scale in [node for node in graph.node if node.op_type == "Mul"]:
         reshape = _only_reader(graph, scale, "Reshape")
         convolution = _only_reader(graph, reshape, "Conv") if reshape else None
-        if convolution is None or not _is_initializer(graph, scale.input[1]):
+        if reshape is None or convolution is None or not _is_initializer(graph, scale.input[1]):
             continue
         factor = _initializer(graph, scale.input[1])
         if factor.size != 1:
@@ -57,19 +64,19 @@ def _fold_scale(graph: onnx.GraphProto) -> None:
 
 
 def _only_reader(graph: onnx.GraphProto, node: onnx.NodeProto, kind: str) -> onnx.NodeProto | None:
-    """The one node that reads this node's output, if it is of that kind."""
+    """The node that reads this node's output, if there is exactly one and it is of that kind."""
     readers = [each for each in graph.node if node.output[0] in each.input]
     return readers[0] if len(readers) == 1 and readers[0].op_type == kind else None
 
 
 def _numbers_per_digit(model: onnx.ModelProto) -> dict[str, int]:
-    """How many numbers each value holds for one digit, 0 where that is not known."""
+    """The number of elements that each value has per digit, 0 where it is not known."""
     values = onnx.shape_inference.infer_shapes(model).graph.value_info
     return {value.name: math.prod(size.dim_value for size in value.type.tensor_type.shape.dim[1:]) for value in values}
 
 
 def _channels(graph: onnx.GraphProto, value: str) -> int | None:
-    """How many filters the convolution has that this value comes from, through ReLU and pooling."""
+    """The number of filters of the convolution that made this value, looking back through ReLU and pooling."""
     maker = {output: node for node in graph.node for output in node.output}
     node = maker.get(value)
     while node is not None and node.op_type in ("Relu", "MaxPool"):

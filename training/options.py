@@ -1,18 +1,20 @@
-"""The options that several commands share, each with the sentence that `--help` shows. Defaults live in config.py."""
+"""Command-line options that several commands share, each with its help text.
 
+The options of a training run are fields of TrainConfig (config.py); `of_training` gives them to a command.
+"""
+
+import inspect
 import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from training.architectures import ARCHITECTURES
-from training.config import OPTIMIZERS, SCHEDULES, TrainConfig
+from training.config import TrainConfig, TrainOption, train_options
 
-DEFAULT_DATA = Path("data/mnist")  # where `data` puts MNIST, and where the others look first
-
-# typing accepts a Literal made of names known only when the registry has been filled; a wrong name is a usage error.
-ARCHITECTURE, OPTIMIZER, SCHEDULE = Literal[tuple(ARCHITECTURES)], Literal[OPTIMIZERS], Literal[SCHEDULES]
+DEFAULT_DATA = Path("data/mnist")  # `data` fetches MNIST into it, and the other commands look there first
 
 Data = Annotated[
     Path | None,
@@ -36,34 +38,6 @@ Resume = Annotated[
     ),
 ]
 Runs = Annotated[Path, typer.Option(help="Where the run folder is made.")]
-Architecture = Annotated[
-    ARCHITECTURE,
-    typer.Option(help=" ".join(f"{each.name}: {each.description}" for each in ARCHITECTURES.values())),
-]
-Epochs = Annotated[int, typer.Option(min=1, help="How many times every training digit is seen, at most.")]
-BatchSize = Annotated[
-    int, typer.Option(min=1, help="Digits per step: smaller is noisier and slower, larger needs a larger rate.")
-]
-Optimizer = Annotated[OPTIMIZER, typer.Option(help="Both fit the step to each weight; Adam keeps a momentum as well.")]
-LearningRate = Annotated[float, typer.Option(min=1e-8, max=10, help="Length of the first steps.")]
-Schedule = Annotated[
-    SCHEDULE,
-    typer.Option(
-        help="plateau: the lecture's ReduceLROnPlateau, halve the rate when 3 epochs brought nothing. "
-        "cosine: fall smoothly towards 0 over all epochs."
-    ),
-]
-Patience = Annotated[
-    int, typer.Option(min=1, help="Stop after so many epochs without a better validation loss (plateau only).")
-]
-Augment = Annotated[
-    bool, typer.Option("--augment/--no-augment", help="Turn, zoom and shift every digit a little, anew each time.")
-]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same model.")]
-Feedback = Annotated[
-    str, typer.Option(metavar="FILE", help="The service's feedback.sqlite: corrected digits to learn from as well.")
-]
-FeedbackWeight = Annotated[int, typer.Option(min=1, max=100, help="How often each corrected digit counts.")]
 Tolerance = Annotated[
     float,
     typer.Option(min=0, max=100, help="Percentage points the new version may be worse, beside what --chance allows."),
@@ -86,25 +60,50 @@ Split = Annotated[
 ]
 
 
-def config(context: typer.Context, data: Path) -> TrainConfig:
-    """The options of `train` and `retrain` as one configuration, with the command that was typed.
+def of_training(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command every training option, behind its --data; it reads their values with `config`.
 
-    Paths are kept whole, so that the run can be resumed and exported from another folder.
+    typer makes options of the parameters of a function, and a decorator can state these: so a new field of TrainConfig
+    appears in `train --help` and in `retrain --help` without another edit.
     """
-    names = set(TrainConfig.__dataclass_fields__) & set(context.params) - {"data", "feedback"}
-    feedback = context.params["feedback"]
-    return TrainConfig(
-        data=str(data.absolute()),
-        feedback=str(Path(feedback).absolute()) if feedback else "",
-        command=typed(),
-        **{name: context.params[name] for name in names},
+    own = inspect.signature(command).parameters
+
+    @wraps(command)
+    def with_training_options(**values: Any) -> None:
+        command(**{name: values[name] for name in own})
+
+    shown = []
+    for parameter in own.values():
+        shown.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        if parameter.name == "data":
+            shown += [_parameter(option) for option in train_options(TrainConfig)]
+    vars(with_training_options)["__signature__"] = inspect.Signature(shown)
+    return with_training_options
+
+
+def _parameter(option: TrainOption) -> inspect.Parameter:
+    """A training option as typer reads it; of a Literal it lists the choices and refuses other names."""
+    kind: Any = Literal[tuple(option.choices.names)] if option.choices else option.kind
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=Annotated[kind, option.info]
     )
 
 
-def resume_alone(context: typer.Context) -> None:
-    """A resumed run keeps its options: refuse others beside --resume rather than ignore them. Raises BadParameter.
+def config(context: typer.Context, data: Path) -> TrainConfig:
+    """The training options that the user gave, as one configuration, with the command line.
 
-    Only where its digits lie now may be said, for they may have moved.
+    Paths become absolute, so that the run can be resumed and exported from another working directory.
+    """
+    values = {option.name: context.params[option.name] for option in train_options(TrainConfig)}
+    feedback = values["feedback"]
+    values["feedback"] = str(Path(feedback).absolute()) if feedback else ""
+    return TrainConfig(data=str(data.absolute()), command=typed(), **values)
+
+
+def resume_alone(context: typer.Context) -> None:
+    """Refuse other options together with --resume, except --data: a resumed run keeps its own. Raises BadParameter.
+
+    --data may be given because the files may have moved since the run began.
     """
     given = {name for name in context.params if _typed_by_user(context, name)} - {"resume", "data"}
     if context.params["resume"] and given:
@@ -118,7 +117,7 @@ def _typed_by_user(context: typer.Context, name: str) -> bool:
 
 
 def typed() -> str:
-    """The command line, absolute paths cut to their last part: a card is public, a home directory is not."""
+    """The command line, with absolute paths cut to their last part: the card is public, a home directory is not."""
     return " ".join(["python -m training", *(_last_part(word) for word in sys.argv[1:])])
 
 

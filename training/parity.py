@@ -1,6 +1,6 @@
-"""Is the exported graph the trained model? Digits and noise go through both, and the answers must agree.
+"""Compares the exported graph with the trained Keras model: both read digits and noise, and their answers must agree.
 
-Keras's own output is decoded here with LECTURE's formula in float64, so the graph's algebra is checked too.
+Keras's output is decoded here in float64 with the formula of docs/lecture, so the algebra of the graph is checked too.
 """
 
 from typing import Any
@@ -16,15 +16,19 @@ from training.errors import ExportError
 from training.heads import Head
 from training.predict import predict
 
-SAMPLES = 1000  # of each kind, at least
-LARGEST_DIFFERENCE = 1e-5  # in any probability; a tie closer than this may fall either way
+SAMPLES = 1000  # digits and random images, at least so many of each
+# Float32 has 7 significant digits, and the two programs add in different orders: they differ by about 1e-6 even where
+# nothing is wrong. A forgotten bias or a wrong axis differs far more. 1e-5 tells the two apart.
+LARGEST_DIFFERENCE = 1e-5
 
 
 def check(model: keras.Model, head: Head, graph: bytes, digits: NDArray[np.uint8]) -> dict[str, Any]:
-    """Compare on digits (n, 28, 28) uint8 and on as much random noise. Raises ExportError where they differ.
+    """Compare on digits (n, 28, 28) uint8 and on as many random images. Raises ExportError where the two differ.
 
     Returns {"digits", "random", "max_abs_diff", "tolerance"} for the card.
     """
+    # Digits exercise what the network was trained for. On noise its layers take values that no digit gives them, and a
+    # mistake in the export that digits happen to hide shows up.
     rng = np.random.default_rng(0)
     real = at_least(digits, SAMPLES, rng)
     noise = rng.integers(0, 256, (max(SAMPLES, len(real)), 28, 28), dtype=np.uint8)
@@ -45,13 +49,13 @@ def check(model: keras.Model, head: Head, graph: bytes, digits: NDArray[np.uint8
 
 
 def sentence(agreement: dict[str, Any]) -> str:
-    """The result for a terminal."""
+    """The result of `check` for a terminal."""
     inputs = f"{agreement['digits']:,} digits and {agreement['random']:,} random arrays"
     return f"largest difference of a probability {agreement['max_abs_diff']:.1e} over {inputs}"
 
 
 def at_least(digits: NDArray[np.uint8], count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The digits, made up to `count` by copies shifted up to 3 pixels where a small data set holds fewer."""
+    """The digits; fewer than `count` are filled up with copies shifted by up to 3 pixels."""
     if len(digits) >= count:
         return digits
     places = rng.integers(0, len(digits), count - len(digits))
@@ -61,12 +65,12 @@ def at_least(digits: NDArray[np.uint8], count: int, rng: np.random.Generator) ->
 
 
 def _compare(name: str, model: keras.Model, head: Head, served: Model, pixels: NDArray[np.uint8]) -> float:
-    """The largest difference of any probability. Raises ExportError where it is too large, or the digit another one."""
+    """The largest difference of any probability. Raises ExportError if it is too large, or if a digit differs."""
     expected = keras_probabilities(model, head, pixels)
     found = predict(served, pixels)
     difference = np.abs(expected - found)
     largest = float(difference.max())
-    if not largest <= LARGEST_DIFFERENCE:  # written so that NaN fails too
+    if not largest <= LARGEST_DIFFERENCE:  # in this form, NaN fails too
         row = int(difference.max(axis=1).argmax())
         raise ExportError(
             f"The exported graph is not the trained model: on {len(pixels):,} {name} a probability differs by "
@@ -77,7 +81,7 @@ def _compare(name: str, model: keras.Model, head: Head, served: Model, pixels: N
 
 
 def _compare_digits(name: str, expected: NDArray[np.float64], found: NDArray[np.float32]) -> None:
-    """The same digit everywhere, unless Keras's two best are closer to each other than the tolerance."""
+    """Raise ExportError where the digits differ, unless Keras's best two are closer together than the tolerance."""
     best_two = np.sort(expected, axis=1)[:, -2:]
     clear = best_two[:, 1] - best_two[:, 0] > LARGEST_DIFFERENCE
     wrong = clear & (expected.argmax(axis=1) != found.argmax(axis=1))
@@ -89,10 +93,10 @@ def _compare_digits(name: str, expected: NDArray[np.float64], found: NDArray[np.
 
 
 def keras_probabilities(model: keras.Model, head: Head, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """What the Keras model says, decoded in float64: (n, 28, 28) uint8 -> (n, 10).
+    """The Keras model's probabilities, decoded in float64: (n, 28, 28) uint8 -> (n, 10).
 
     On noise the lecture's softmax over 100 cells can leave a whole row of ten below float32's smallest number; its
-    share is then 0/0. Those inputs go through the same weights once more in float64, where nothing vanishes.
+    share is then 0/0. Those inputs go through the same weights again in float64, which has numbers down to 5e-324.
     """
     images = normalise(pixels)
     with np.errstate(invalid="ignore"):

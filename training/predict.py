@@ -1,4 +1,4 @@
-"""Many digits through one served model, in batches that fit any memory."""
+"""Predictions of a published model for any number of digits, in batches, so that memory stays small."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,6 +1,6 @@
-"""What one sees while the network learns: a bar within each epoch and one line after it.
+"""The progress of training on the terminal: a bar during each epoch and one line after it.
 
-It shows `digit_accuracy`, the share of digits read rightly, never what Keras calls accuracy (see digit_accuracy.py).
+It shows `digit_accuracy`, the share of digits read correctly, not what Keras calls accuracy (see digit_accuracy.py).
 """
 
 import time
@@ -12,14 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class EpochProgress(keras.callbacks.Callback):
-    """A bar per epoch on a terminal; in a log file only the line that closes the epoch."""
+    """A progress bar per epoch on a terminal; in a log file only the line after each epoch."""
 
     def __init__(self, epochs: int, steps: int, console: Console) -> None:
         super().__init__()
         self.epochs, self.steps, self.console = epochs, steps, console
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Start the bar of this epoch."""
+        """Start the bar of this epoch (0-based)."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self.bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
         self.bar.start()
@@ -28,7 +28,7 @@ class EpochProgress(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Move the bar and show the running figures."""
+        """Advance the bar and show the metrics so far."""
         logs = logs or {}
         text = (
             f"epoch {self.epoch + 1}/{self.epochs}  loss {logs['loss']:.4f}  digits right {logs['digit_accuracy']:.2%}"
@@ -36,7 +36,7 @@ class EpochProgress(keras.callbacks.Callback):
         self.bar.update(self.task, completed=batch + 1, description=text)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Close the bar and leave one line."""
+        """Remove the bar and print one line with the metrics of the epoch."""
         self.bar.stop()
         logs = logs or {}
         self.console.print(

@@ -1,4 +1,4 @@
-"""Train, export, judge, and serve the new version only if it is not worse than the one served now.
+"""Trains, exports and evaluates a new version, and promotes it only if it is not worse than the served one.
 
 python -m training retrain --data data/kaggle
 python -m training retrain --resume runs/20250131-120000-lecture-cnn    after a kill at any moment
@@ -12,69 +12,71 @@ from rich.console import Console
 
 from service.engine.model import Model
 from service.errors import ModelBroken, NoSuchModel
-from service.repository.repository import Repository
-from training import evaluate, learned
+from service.repository.writer import RepositoryWriter
+from training import evaluate, fingerprint
 from training.comparison import Allowance, Comparison, compare
 from training.config import TrainConfig
 from training.errors import RunError
-from training.export import export
+from training.export import publish
 from training.predict import predict
+from training.promotion_policy import PromotionPolicy
 from training.runs import Run
-from training.terms import Terms
-from training.train import begin, finish
-from training.train import resume as resume_training
+from training.split import Split
+from training.train import begin, compiled_model, finish
 
 DECISION = "retrain.json"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of a new version, and why; kept as retrain.json in the run folder."""
+    """Whether a new version was promoted, and why; kept as retrain.json in the run folder."""
 
     version: int
-    accuracy: float  # on all digits held out, 0 to 1
+    accuracy: float  # on all held-out digits, 0 to 1
     digits: int  # how many these are
     allowance: Allowance
-    comparison: Comparison | None  # None where nothing was served that could be compared with
+    comparison: Comparison | None  # None where no served version could be compared with it
     promoted: bool
     reason: str
 
 
-def retrain(config: TrainConfig, runs: Path, terms: Terms, console: Console) -> Decision:
-    """The whole chain."""
-    run, lesson, model = begin(config, runs)
-    terms.save(run.folder)
-    return _judge(finish(run, lesson, model, console), terms, None, console)
+def retrain(config: TrainConfig, runs: Path, policy: PromotionPolicy, console: Console) -> Decision:
+    """Train, export, evaluate and decide. The data files are read once, by `begin`."""
+    run, split, model = begin(config, runs)
+    policy.save(run.folder)
+    finish(run, split, model, console)
+    return _publish(run, split, policy, console)
 
 
-def resume(run: Run, console: Console, source: Path | None = None) -> Decision:
-    """The rest of the chain after a kill, on the terms it was started with.
+def resume(run: Run, console: Console, moved_to: Path | None = None) -> Decision:
+    """Continue a killed retraining, under the policy it was started with. `moved_to` is where its data are now.
 
-    `source` is where the digits lie now, should they have moved. Raises RunError where all has been done already.
+    Raises RunError where nothing is left to do.
     """
-    terms = Terms.load(run.folder)
+    policy = PromotionPolicy.load(run.folder)
     if (run.folder / DECISION).is_file():
-        raise RunError(f"{run.folder} went the whole way already; {DECISION} in it says what became of the version.")
+        raise RunError(f"{run.folder} is complete already; see {DECISION} in it for what became of the version.")
+    split = run.split(moved_to)
     if not run.finished:
-        resume_training(run, console, source)
-    return _judge(run, terms, source, console)
+        finish(run, split.with_corrections(run.config), compiled_model(run.config), console)
+    return _publish(run, split, policy, console)
 
 
-def _judge(run: Run, terms: Terms, source: Path | None, console: Console) -> Decision:
+def _publish(run: Run, split: Split, policy: PromotionPolicy, console: Console) -> Decision:
     """Export a trained run, compare the version with the served one, and promote it or not."""
     try:
-        return _export_and_decide(run, terms, source, console)
+        return _publish_and_decide(run, split, policy, console)
     except KeyboardInterrupt:
-        raise RunError(f"Stopped. To go on: {run.way_on}") from None
+        raise RunError(f"Stopped. To continue: {run.resume_command}") from None
 
 
-def _export_and_decide(run: Run, terms: Terms, source: Path | None, console: Console) -> Decision:
-    repository, name = Repository(Path(terms.models)), terms.name
-    version = export(run, repository, name, console, source)
-    judged = evaluate.judge(repository, name, version, run.place(source), "validation")
-    console.print(evaluate.table(judged))
-    evaluate.save(judged, run.folder / "evaluation")
-    decision = decide(version, judged, *_compare(repository, name, judged), terms)
+def _publish_and_decide(run: Run, split: Split, policy: PromotionPolicy, console: Console) -> Decision:
+    repository, name = RepositoryWriter(Path(policy.models)), policy.name
+    version = publish(run, split, repository, name, console)
+    evaluation = evaluate.measure(repository, name, version, split.held_out, "held-out", split.source)
+    console.print(evaluate.table(evaluation))
+    evaluate.save(evaluation, run.folder / "evaluation")
+    decision = decide(version, evaluation, *_compare(repository, name, evaluation), policy)
     if decision.promoted:
         repository.promote(name, version)
     (run.folder / DECISION).write_text(json.dumps(asdict(decision), indent=2) + "\n")
@@ -82,8 +84,8 @@ def _export_and_decide(run: Run, terms: Terms, source: Path | None, console: Con
     return decision
 
 
-def _compare(repository: Repository, name: str, judged: evaluate.Judged) -> tuple[Comparison | None, str]:
-    """The comparison with the served version; or None, and why there is none."""
+def _compare(repository: RepositoryWriter, name: str, evaluation: evaluate.Evaluation) -> tuple[Comparison | None, str]:
+    """(the comparison with the served version or None, why there is none)."""
     try:
         served = repository.current(name)
     except NoSuchModel:
@@ -92,30 +94,30 @@ def _compare(repository: Repository, name: str, judged: evaluate.Judged) -> tupl
         model = Model.load(repository.model_path(name, served))
     except (ModelBroken, NoSuchModel):
         return None, f"version {served}, served until now, cannot be loaded"
-    labels, pixels = judged.digits.labels, judged.digits.pixels
-    right = judged.probabilities.argmax(axis=1) == labels
+    labels, pixels = evaluation.digits.labels, evaluation.digits.pixels
+    right = evaluation.probabilities.argmax(axis=1) == labels
     served_right = predict(model, pixels).argmax(axis=1) == labels
-    unseen = learned.unseen(model.metadata.get(learned.PROPERTY), pixels)
+    unseen = fingerprint.unseen(model.metadata.get(fingerprint.PROPERTY), pixels)
     return compare(served, right, served_right, unseen), ""
 
 
 def decide(
     version: int,
-    judged: evaluate.Judged,
+    evaluation: evaluate.Evaluation,
     comparison: Comparison | None,
     why_none: str,
-    terms: Terms,
+    policy: PromotionPolicy,
 ) -> Decision:
-    """Promote where nothing is served, where the new version is not worse, or where forced."""
+    """Promote where nothing is served, where the new version is not worse, or where forced. Pure: changes nothing."""
     if comparison is None:
         promoted, reason = True, why_none
     else:
-        promoted = comparison.not_worse(terms.allowance)
-        reason = f"{_difference(comparison)} ({terms.allowance.sentence(comparison.chance_points)})"
-        if terms.force and not promoted:
-            promoted, reason = True, f"forced: {terms.force}; {reason}"
-    accuracy, digits = judged.figures["accuracy"], judged.figures["n"]
-    return Decision(version, accuracy, digits, terms.allowance, comparison, promoted, reason)
+        promoted = comparison.not_worse(policy.allowance)
+        reason = f"{_difference(comparison)} ({policy.allowance.sentence(comparison.chance_points)})"
+        if policy.force and not promoted:
+            promoted, reason = True, f"forced: {policy.force}; {reason}"
+    accuracy, digits = evaluation.figures["accuracy"], evaluation.figures["n"]
+    return Decision(version, accuracy, digits, policy.allowance, comparison, promoted, reason)
 
 
 def _difference(comparison: Comparison) -> str:
@@ -126,22 +128,24 @@ def _difference(comparison: Comparison) -> str:
 
 
 def sentences(decision: Decision, name: str) -> str:
-    """What the person at the keyboard wants to know, in two or three lines."""
-    lines = [f"version {decision.version} reads {decision.accuracy:.2%} of {decision.digits:,} held-out digits rightly"]
+    """The decision for a terminal, in two to four lines."""
+    lines = [
+        f"version {decision.version} reads {decision.accuracy:.2%} of {decision.digits:,} held-out digits correctly"
+    ]
     if decision.comparison is not None:
         lines.append(_compared(decision.version, decision.comparison))
     if decision.promoted:
         lines.append(f"PROMOTED: {name} now serves version {decision.version}: {decision.reason}")
         return "\n".join(lines)
     lines.append(f"NOT PROMOTED: version {decision.version} is published, but {decision.reason}")
-    lines.append(f"to serve it all the same: python -m training promote {decision.version}")
+    lines.append(f"to serve it anyway: python -m training promote {decision.version}")
     return "\n".join(lines)
 
 
 def _compared(version: int, comparison: Comparison) -> str:
     served, which = comparison.served, f"the same {comparison.digits:,} digits"
     if not comparison.fair:
-        which += f" (version {served} may have learned from them, which favours it)"
+        which += f" (version {served} may have been trained on them, which favours it)"
     if comparison.left_out:
-        which = f"the {comparison.digits:,} of them that version {served} has surely not learned from"
+        which = f"the {comparison.digits:,} of them that version {served} was certainly not trained on"
     return f"on {which}: version {version} {comparison.accuracy:.2%}, version {served} {comparison.served_accuracy:.2%}"

@@ -1,4 +1,4 @@
-"""The table of layers as the lecture prints it: layer, options, output shape, parameters."""
+"""The table of layers as the lecture prints it: layer, options, output shape, parameters (docs/lecture)."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def rows(model: keras.Model) -> list[Row]:
 
 
 def options(layer: keras.layers.Layer) -> str:
-    """A layer's settings in the lecture's words; empty for a kind of layer that the lecture does not know."""
+    """A layer's settings in the lecture's words; empty for a kind of layer that the lecture does not use."""
     match layer:
         case keras.layers.Conv2D():
             return f"{layer.filters} filters {_size(layer.kernel_size)}, {layer.padding}{_activation(layer)}"
@@ -46,6 +46,8 @@ def table(name: str, layers: list[Row]) -> str:
     widths = [max(len(row[i]) for row in cells) for i in range(4)]
     lines = ["  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3].rjust(widths[3])]) for row in cells]
     rule = "-" * len(lines[0])
+    # Pooling, dropout, flatten and reshape have no weights, so the total is that of the convolutions and Dense layers:
+    # 208 + 1,168 + 200,960 + 25,700 = 228,036 for lecture-cnn.
     total = sum(row["params"] for row in layers)
     return "\n".join([name, rule, lines[0], rule, *lines[1:], rule, f"Total {total:,} parameters"])
 

@@ -27,7 +27,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from service.engine.model import Model
 from service.repository.repository import Repository
-from training import idx
+from training.data import idx
 
 CALIBRATION_DIGITS = 1000
 

@@ -1,1 +1,1 @@
-"""One file a resource."""
+"""The service's own HTTP API: one file per resource."""

@@ -1,8 +1,8 @@
-"""The fast path for POST /predict: from uvicorn's protocol into the batch and back, past ASGI.
+"""The fast path for POST /predict: from uvicorn's protocol to the batcher and back, without ASGI.
 
-ASGI costs a request a task, an event, a scope and a dozen awaits, more than the model does. This path takes what can
-be answered with 200 from one packet: a small plain body, JSON accepted, no rollout beside the live version. Everything
-else takes the usual way from its head on, so that errors are made in one place.
+ASGI costs a task, an event, a scope and a dozen awaits per request, more than the model does. The fast path accepts a
+request only if it expects to answer 200: a small uncompressed body, JSON accepted, no rollout running. It declines
+every other request, which then takes the ASGI path from its start, so that client errors are handled in one place.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from service.server.exchange import Headers, Reply
 log = logging.getLogger("service")
 
 METHOD, PATH = "POST", "/predict"
-UNUSUAL = {b"content-encoding", b"expect"}
+ASGI_ONLY = {b"content-encoding", b"expect"}
 
 
 class FastPath:
-    """What the protocol asks first; see `service.server.exchange.FastPath`."""
+    """Implements `service.server.exchange.FastPath`."""
 
     method, url = METHOD.encode(), PATH.encode()
 
@@ -40,12 +40,12 @@ class FastPath:
         self.drain = context.drain
 
     def take(self, headers: Headers, body: bytes, reply: Reply) -> bool:
-        """Whether this request is answered here: then `reply` is called once, now or soon."""
+        """Whether the fast path accepts the request; then `reply` is called exactly once, now or later."""
         began_ns, content_type = perf_counter_ns(), b""
         for name, value in headers:
             if name == b"content-type":
                 content_type = value
-            elif name in UNUSUAL or (name == b"accept" and value not in PLAIN):
+            elif name in ASGI_ONLY or (name == b"accept" and value not in PLAIN):
                 return False
         version = self._engine.sole_version()
         if version is None or self.drain.leaving or self._engine.admission.full:
@@ -55,14 +55,14 @@ class FastPath:
             if pixels is None or len(pixels) > version.batcher.inline_rows:
                 return False
             Request(self, version, self._ids.of(headers), began_ns, reply).join(pixels)
-        except Exception:  # noqa: BLE001 - a bad request or our own fault: the usual way says which
+        except Exception:  # noqa: BLE001 - the ASGI path meets the same error and reports it
             return False
         self.drain.inside += 1
         return True
 
 
 class Request(InlineInference):
-    """One request that waits for its batch."""
+    """One accepted request, waiting for its batch."""
 
     __slots__ = ("_path", "_reply")
 

@@ -1,4 +1,4 @@
-"""POST /feedback and GET /feedback/stats: digits with their right label, kept for retraining."""
+"""POST /feedback and GET /feedback/stats: digits with their correct label, kept for retraining."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from service.api.schemas import problem_responses
+from service.api.schemas import RequestBody, problem_responses
 from service.errors import NotFound
 from service.feedback.recent import RecentPredictions
 from service.feedback.store import Correction
@@ -19,12 +19,12 @@ from service.inputs.json import digits_from_list
 router = APIRouter(prefix="/feedback", tags=["feedback"])
 
 
-class Feedback(BaseModel):
-    """The right label of a digit: one answered before, by its request id, or the digit itself."""
+class Feedback(RequestBody):
+    """The correct label of a digit: of an earlier prediction, by its request id, or of the digit that is sent."""
 
     label: Annotated[int, Field(strict=True, ge=0, le=9, description="What the digit is.")]
-    request_id: Annotated[str | None, Field(max_length=128, description="x-request-id of an earlier answer.")] = None
-    index: Annotated[int, Field(ge=0, description="Which digit of that request, from 0.")] = 0
+    request_id: Annotated[str | None, Field(max_length=128, description="x-request-id of an earlier response.")] = None
+    index: Annotated[int, Field(ge=0, description="Index of the digit in that request, from 0.")] = 0
     digit: Annotated[list[Any] | None, Field(description="28 rows of 28 pixels, or 784 pixels, 0-255.")] = None
 
     @model_validator(mode="after")
@@ -35,7 +35,7 @@ class Feedback(BaseModel):
 
 
 class Kept(BaseModel):
-    """What was kept. `new` is false for a digit that was there already: it is one row, with the newest label."""
+    """What was stored. `new` is false if the digit was stored before: its row has the newest label now."""
 
     label: int
     predicted: int | None
@@ -45,7 +45,7 @@ class Kept(BaseModel):
 
 
 class Stats(BaseModel):
-    """What the feedback file holds. `corrected`: digits that the model had got wrong."""
+    """Contents of the feedback file. `corrected`: digits whose prediction differs from the label."""
 
     digits: int
     max_digits: int
@@ -57,11 +57,11 @@ class Stats(BaseModel):
     "",
     status_code=201,
     response_model=Kept,
-    summary="Say what a digit really is",
+    summary="Correct a prediction",
     responses=problem_responses(404, 422, 507),
 )
 async def give(feedback: Feedback, store: FeedbackDep, recent: RecentDep, _: Request) -> JSONResponse:
-    """Keeps the digit as the model saw it, with its label, on disk before this answers."""
+    """Stores the digit as the model saw it, with its label; on disk before the response is sent."""
     correction = _correction(feedback, recent)
     new = await run_in_threadpool(store.add, correction)
     c = correction
@@ -69,7 +69,7 @@ async def give(feedback: Feedback, store: FeedbackDep, recent: RecentDep, _: Req
     return JSONResponse(content, 201 if new else 200)
 
 
-@router.get("/stats", response_model=Stats, summary="What feedback was kept")
+@router.get("/stats", response_model=Stats, summary="Counts of the stored feedback")
 async def stats(store: FeedbackDep) -> dict[str, Any]:
     return await run_in_threadpool(store.stats)
 
@@ -79,6 +79,6 @@ def _correction(feedback: Feedback, recent: RecentPredictions) -> Correction:
         return Correction(digits_from_list([feedback.digit], 1)[0], feedback.label)
     answer = recent.find((feedback.request_id or "").encode(), feedback.index)
     if answer is None:
-        raise NotFound("That answer is no longer remembered, or never was given; send the digit itself.")
+        raise NotFound("That prediction is no longer remembered, or was never made; send the digit itself.")
     predicted = int(answer.probabilities.argmax())
     return Correction(answer.pixels, feedback.label, predicted, answer.model, answer.version)

@@ -1,4 +1,4 @@
-"""GET /health/live and /health/ready, for orchestrators and people."""
+"""GET /health/live and /health/ready: liveness and readiness probes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.http.deps import ContextDep
 router = APIRouter(prefix="/health", tags=["health"])
 
 
-@router.get("/live", response_model=Live, summary="Does the process answer?")
+@router.get("/live", response_model=Live, summary="Liveness probe")
 async def live() -> dict[str, str]:
     return {"status": "live"}
 
@@ -22,14 +22,14 @@ async def live() -> dict[str, str]:
 @router.get(
     "/ready",
     response_model=Ready,
-    summary="Can it predict?",
+    summary="Readiness probe",
     responses={503: {"model": Ready, "description": "Not ready; `reason` says why"}},
 )
 async def ready(context: ContextDep) -> JSONResponse:
-    """200 once a model is loaded and warmed, and while the service is not draining; else 503 with the reason."""
+    """200 if the default model is loaded and the service is not draining; otherwise 503 with the reason."""
     engine = context.engine
     if context.stopping():
-        return JSONResponse({"status": "not ready", "reason": "draining: told to stop"}, 503)
+        return JSONResponse({"status": "not ready", "reason": "draining: the service is stopping"}, 503)
     try:
         served = engine.served()
     except DigitsError as error:

@@ -1,4 +1,4 @@
-"""GET /metrics: Prometheus text, added up over all workers."""
+"""GET /metrics: Prometheus text, summed over all workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 def metrics(scoreboard: ScoreboardDep, engine: EngineDep, recent: RecentDep) -> Response:
-    """Requests, batches, classes found, what each worker serves, trials, and drift against the card's reference."""
+    """Requests, batches, predicted classes, versions per worker, rollouts, and drift from the card's reference."""
     states = scoreboard.all()
     numbers = added_up(state["numbers"] for state in states)
     gauges = chain(_gauges([state for state in states if state["alive"]]), _trials(states), _drift(engine, recent))
@@ -29,16 +29,16 @@ def metrics(scoreboard: ScoreboardDep, engine: EngineDep, recent: RecentDep) -> 
 
 
 def _gauges(alive: list[WorkerState]) -> Iterator[Metric]:
-    yield gauge("digits_workers", "Worker processes that run.", {(): len(alive)})
-    yield gauge("digits_queue_rows", "Digits that wait or run.", {(): sum(state["queue_rows"] for state in alive)})
+    yield gauge("digits_workers", "Running worker processes.", {(): len(alive)})
+    yield gauge("digits_queue_rows", "Digits waiting or running.", {(): sum(state["queue_rows"] for state in alive)})
     refused: dict[tuple[str, ...], float] = {(name,): 1.0 for state in alive for name in state["refused"]}
-    yield gauge("digits_candidate_refused", "1 while a promoted version is not served.", refused, ("model",))
+    yield gauge("digits_candidate_refused", "1 while the promoted version is not served.", refused, ("model",))
     serving: dict[tuple[str, ...], float] = {}
     for state in alive:
         for name, version in state["live"].items():
             key = (name, str(version), state["provider"])
             serving[key] = serving.get(key, 0) + 1
-    yield gauge("digits_serving_workers", "Workers that serve a version.", serving, ("model", "version", "provider"))
+    yield gauge("digits_serving_workers", "Workers that serve this version.", serving, ("model", "version", "provider"))
 
 
 def _trials(states: list[WorkerState]) -> Iterator[Metric]:
@@ -48,7 +48,7 @@ def _trials(states: list[WorkerState]) -> Iterator[Metric]:
             for name, trial in state["trials"].items():
                 key = (name, str(trial["version"]))
                 counts[key] = counts.get(key, 0) + trial[what]
-        yield gauge(f"digits_trial_{what}", f"Canary or shadow: {what}.", counts, ("model", "version"))
+        yield gauge(f"digits_trial_{what}", f"Canary or shadow version: {what}.", counts, ("model", "version"))
 
 
 def _drift(engine: Engine, recent: RecentPredictions) -> Iterator[Metric]:
@@ -58,5 +58,5 @@ def _drift(engine: Engine, recent: RecentPredictions) -> Iterator[Metric]:
         window = recent.window(name, served.version)
         for statistic, value in drift.indices(served.card.get("reference"), *window).items():
             found[name, str(served.version), statistic] = value
-    text = "Population stability index of the last digits against the card's; over 0.1 look, over 0.25 act."
+    text = "Population stability index of recent digits against the model card's; over 0.1 investigate, over 0.25 act."
     yield gauge("digits_drift_psi", text, found, ("model", "version", "statistic"))

@@ -1,4 +1,4 @@
-"""GET /model, /models, /models/{name}, /models/{name}/versions/{v}: what is served, and what else is published."""
+"""GET /model, /models, /models/{name}, /models/{name}/versions/{version}: served and published versions."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def _published(
 
 
 def numbered(version: str, otherwise: str) -> int:
-    """A version's number. Raises InvalidValue, which says what else may stand there."""
+    """The number of a version. Raises InvalidValue, whose message names the alternative `otherwise`."""
     if not NUMBER.fullmatch(version):
-        raise InvalidValue(f"{version[:20]!r} is no version; give a whole number from 1, {otherwise}.", "path.version")
+        raise InvalidValue(f"{version[:20]!r} is no version number; give 1 or more, {otherwise}.", "path.version")
     return int(version)
 
 
@@ -46,7 +46,7 @@ Version = Annotated[int, Depends(_published)]
 
 @router.get("/model", response_model=ServedCard, summary="The served model", responses=TABLE)
 async def model(engine: EngineDep, text: WantsText) -> Response:
-    """Card and summary of the version that answers /predict. With `Accept: text/plain`, the lecture's table."""
+    """Card of the version that answers /predict. With `Accept: text/plain`, Keras' summary table, as in the lecture."""
     served = engine.served()
     if text:
         return PlainTextResponse(_table(served.card))
@@ -66,10 +66,10 @@ async def models(engine: EngineDep) -> dict[str, Any]:
     responses={**TABLE, **problem_responses(404, 422)},
 )
 async def one(engine: EngineDep, scoreboard: ScoreboardDep, name: Name, text: WantsText) -> Response | dict[str, Any]:
-    """Which version is live here, which is promoted, and all that are published."""
+    """The live, the promoted and all published versions. With `Accept: text/plain`, the summary table."""
     if name not in _names(engine):
         known = ", ".join(_names(engine))
-        raise NoSuchModel(f"There is no model named {name[:64]!r}; there are: {known}.")
+        raise NoSuchModel(f"There is no model named {name[:64]!r}; the models are: {known}.")
     if text:
         return PlainTextResponse(_table(engine.served(name).card))
     return _versions(engine, name) | _now(engine, scoreboard, name)
@@ -82,9 +82,9 @@ async def one(engine: EngineDep, scoreboard: ScoreboardDep, name: Name, text: Wa
     responses={**TABLE, **problem_responses(404, 422)},
 )
 async def version(engine: EngineDep, name: Name, number: Version, text: WantsText) -> Response:
-    """What was trained, on what, how, and how good it is. With `Accept: text/plain`, the lecture's table."""
+    """Architecture, training data, options and accuracy. With `Accept: text/plain`, the summary table."""
     card = engine.repository.card(name, number)
-    # as it is, past response_model: a card may hold what we do not know of, and nonsense must not become a 500
+    # not validated by response_model: a card may have unknown fields, and a wrong one must not cause a 500
     return PlainTextResponse(_table(card)) if text else JSONResponse(_shown(card) | {"name": name, "version": number})
 
 
@@ -111,7 +111,7 @@ def _now(engine: Engine, scoreboard: Scoreboard, name: str) -> dict[str, Any]:
 
 
 def _shown(card: dict[str, Any]) -> dict[str, Any]:
-    """The card without what only a loader reads."""
+    """The card without its self-test, which only loading needs."""
     return {key: value for key, value in card.items() if key != "self_test"}
 
 

@@ -1,4 +1,4 @@
-"""GET / (the page) and GET /docs, whole without internet: a lecture hall's network is not to be counted on."""
+"""GET / (the web page) and GET /docs. Both work offline, since a lecture hall may have no network."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 async def page() -> FileResponse:
-    """Draw a digit or drop a picture, and see what the model says."""
+    """The web page: draw a digit or drop a picture, and see the prediction."""
     return FileResponse(HERE / "index.html")
 
 
 @router.get("/docs")
 async def docs(request: Request) -> HTMLResponse:
-    """Swagger UI, from our own address."""
+    """Swagger UI, loaded from this service and not from a CDN."""
     root = request.scope.get("root_path", "").rstrip("/")
     return get_swagger_ui_html(
         openapi_url=f"{root}/openapi.json",
@@ -36,7 +36,7 @@ async def docs(request: Request) -> HTMLResponse:
 
 
 def swagger_files() -> StaticFiles:
-    """Swagger UI's own files, which the package fastapi-offline carries."""
+    """Swagger UI's files, from the package fastapi-offline."""
     package = find_spec("fastapi_offline")
     assert package is not None
     assert package.origin is not None
@@ -44,7 +44,7 @@ def swagger_files() -> StaticFiles:
 
 
 def static_files() -> StaticFiles:
-    """The page's own files; a browser asks each time whether they are still the newest."""
+    """The page's files; browsers revalidate them on every load."""
     return _Fresh(directory=HERE)
 
 

@@ -1,4 +1,4 @@
-"""POST /predict: a body of any accepted kind in, digits out. The hot path: everything here is paid by every caller."""
+"""POST /predict: a body of any supported media type in, digits out. A hot path: every line costs every request."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from service.http.body import read_body, while_connected
 from service.http.negotiation import preferred
 
 JSON, CSV = ANSWERS = ("application/json", "text/csv")
-PLAIN = {b"", b"*/*", b"application/json"}  # what nearly every client sends: JSON, without a look at q-values
+PLAIN = {b"", b"*/*", b"application/json"}  # from nearly every client; means JSON without parsing q-values
 
 
 class Predict:
-    """The handler, as plain ASGI for RequestMiddleware and as a FastAPI route for everything else."""
+    """The handler: plain ASGI for RequestMiddleware, and the function behind the documented FastAPI route."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -55,7 +55,7 @@ def _content_type_and_accept(scope: Scope) -> tuple[bytes, bytes]:
 
 
 def router(predict: Predict) -> APIRouter:
-    """The same handler as a documented route, for those who mount this service inside another."""
+    """The same handler as a documented route; also used when this service is mounted in another application."""
     routes = APIRouter(tags=["predict"])
 
     @routes.post(

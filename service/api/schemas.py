@@ -1,31 +1,45 @@
-"""JSON of our own API, as pydantic models: what /docs shows and what the slower routes answer with."""
+"""JSON bodies of our own API as pydantic models: documented by /docs, and returned by all but the fastest routes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service.inputs.json import reject_unknown_fields
 from service.inputs.pixels import DIGIT
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 PROBLEMS = {
-    400: "Malformed: no body, not JSON, a truncated picture, bytes that are not a multiple of 784",
+    400: "Malformed: no body, not JSON, a truncated picture, a number of bytes that is not a multiple of 784",
     404: "No such model, or no such version of it",
     401: "The admin key is missing",
     403: "The admin key is wrong, or admin calls are off",
-    408: "The body came too slowly",
-    409: "The version must not be promoted; `detail` says why",
+    408: "The body arrived too slowly",
+    409: "The version cannot be promoted; `detail` says why",
     413: "Body, picture or number of digits over a limit",
-    415: "A Content-Type, or a picture, of a kind that is not read here",
-    422: "Well-formed, but wrong values; `field` names where",
-    507: "The feedback file holds all that it may",
-    503: "Full, draining or without a model; try again after Retry-After seconds",
+    415: "A Content-Type or a picture format that is not supported",
+    422: "Well-formed, but a wrong value; `field` is its path in the request",
+    507: "The feedback file is full",
+    503: "Overloaded, shutting down or without a model; try again after Retry-After seconds",
 }
 
 
+class RequestBody(BaseModel):
+    """Base of the JSON bodies that callers send: unknown fields are rejected, with a sentence that lists the known."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reject_unknown_fields(cls, body: Any) -> Any:
+        if isinstance(body, dict):
+            reject_unknown_fields(body, tuple(cls.model_fields))
+        return body
+
+
 class ModelName(BaseModel):
-    """Which model and which of its versions answered."""
+    """The model and the version that made the predictions."""
 
     name: str
     version: int
@@ -40,7 +54,7 @@ class Prediction(BaseModel):
 
 
 class Predictions(BaseModel):
-    """Answers in the order of the digits in the request."""
+    """Predictions in the order of the digits in the request."""
 
     model: ModelName
     predictions: list[Prediction]
@@ -57,7 +71,7 @@ class Problem(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """The card of one version (as published), its layer table, and how it is served here."""
+    """The card of one version as published, with its table of layers."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -67,7 +81,7 @@ class ModelCard(BaseModel):
 
 
 class ServedCard(ModelCard):
-    """The card of the version that is live in this process."""
+    """The card of the version that this process serves, and how it is served."""
 
     provider: str
     inputs: list[dict[str, Any]]
@@ -75,7 +89,7 @@ class ServedCard(ModelCard):
 
 
 class ModelVersions(BaseModel):
-    """One model: the version that is live here, the one that is promoted, and all that are published."""
+    """One model: the version this process serves, the promoted version (`current`), and all published versions."""
 
     name: str
     version: int | None
@@ -84,15 +98,15 @@ class ModelVersions(BaseModel):
 
 
 class Worker(BaseModel):
-    """One worker process and the version that it serves."""
+    """One worker process and the version it serves."""
 
     pid: int
     version: int | None
-    refused: str | None = Field(description="Why the promoted version is not the one it serves.")
+    refused: str | None = Field(description="Why this worker does not serve the promoted version.")
 
 
 class Rollout(BaseModel):
-    """A version on trial beside the served one, and what all workers saw so far."""
+    """The running rollout (canary or shadow), with its counts over all workers."""
 
     version: int
     percent: float
@@ -104,15 +118,17 @@ class Rollout(BaseModel):
 
 
 class ModelDetail(ModelVersions):
-    labels: dict[str, int] = Field(description="`stable` and, while one is on trial, `canary`: usable for a version.")
+    labels: dict[str, int] = Field(
+        description="`stable` and, during a canary rollout, `canary`: accepted in place of a version."
+    )
     workers: list[Worker]
     trial: Rollout | None
     last_trial: dict[str, Any] | None
 
 
 class Promoted(BaseModel):
-    """`version` is what this worker serves now, null where the model is unloaded, `current` what is promoted: other
-    workers follow within 2 seconds.
+    """`version`: what this worker serves now, null if the model is unloaded. `current`: the promoted version, which the
+    other workers serve within 2 seconds.
     """
 
     name: str
@@ -129,17 +145,17 @@ class Live(BaseModel):
 
 
 class Ready(BaseModel):
-    """`status` is "ready" or "not ready"; then `reason` says why."""
+    """`status` is "ready" or "not ready"; if not, `reason` says why."""
 
     status: str
     model: ModelName | None = None
     provider: str | None = None
     reason: str | None = None
-    refused: dict[str, str] = Field({}, description="Promoted versions that are not served, with the reason.")
+    refused: dict[str, str] = Field({}, description="Models whose promoted version is not served, with the reason.")
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries for refusals."""
+    """OpenAPI entries for error responses."""
     schema = {"application/problem+json": {"schema": Problem.model_json_schema()}}
     return {status: {"description": PROBLEMS[status], "content": schema} for status in statuses}
 
@@ -152,6 +168,7 @@ PREDICT_OPENAPI: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["instances"],
+                    "additionalProperties": False,
                     "properties": {"instances": {"type": "array", "minItems": 1, "items": DIGIT}},
                 }
             },

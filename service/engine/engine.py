@@ -22,6 +22,7 @@ class Engine:
     Attributes:
         refused: name -> why the promoted version is not the live one.
         unloaded: names that are not served until they are loaded again.
+        trouble: why the models folder cannot be read now; empty while it can.
     """
 
     def __init__(self, settings: Settings, meter: Meter) -> None:
@@ -30,6 +31,7 @@ class Engine:
         self.admission = AdmissionLimit(settings.max_queue_rows)
         self.refused: dict[str, str] = {}
         self.unloaded: set[str] = set()
+        self.trouble = ""
         self._meter = meter
         self._live: dict[str, LoadedVersion] = {}
         self._trials: dict[str, Rollout] = {}
@@ -91,6 +93,7 @@ class Engine:
             "provider": providers[0] if providers else "none",
             "queue_rows": self.admission.rows,
             "refused": self.refused,
+            "trouble": self.trouble,
             "trials": {name: trial.counts() for name, trial in self._trials.items()},
         }
 

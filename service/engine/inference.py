@@ -24,6 +24,7 @@ class Inference:
         engine: the live versions.
         recent: where answers are remembered, for feedback and drift.
         request_id: what feedback names this answer by; also decides which version answers while a canary runs.
+        began_ns: when decoding began, of the performance counter; None for now.
 
     Attributes:
         version: the one that answered, once it has.
@@ -33,11 +34,13 @@ class Inference:
 
     version: LoadedVersion
 
-    def __init__(self, engine: Engine, recent: RecentPredictions, request_id: bytes) -> None:
+    def __init__(
+        self, engine: Engine, recent: RecentPredictions, request_id: bytes, began_ns: int | None = None
+    ) -> None:
         self._engine = engine
         self._recent = recent
         self._request_id = request_id
-        self._began_ns = perf_counter_ns()
+        self._began_ns = perf_counter_ns() if began_ns is None else began_ns
 
     async def predict(
         self, name: str | None, version: str, pixels: Pixels, lecture: Lecture = Lecture.UNWANTED

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import resource
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -20,10 +21,10 @@ import numpy as np
 
 from service.digits import Pixels, Probabilities
 from service.engine.model import Model
-from service.errors import DigitsError, ModelBroken
+from service.errors import DigitsError, ModelBroken, Unavailable
 from service.repository.repository import Card, Repository
 
-TIMEOUT_S = 30
+TIMEOUT_S, KILL_TIMEOUT_S = 30, 2
 ADDRESS_SPACE_BYTES = 8 * 2**30
 
 
@@ -47,19 +48,30 @@ def load(repository: Repository, name: str, version: int, provider: str) -> tupl
 
 
 async def check(root: Path, name: str, version: int) -> None:
-    """The same in another process, on the CPU. Raises ModelBroken."""
+    """The same in another process, on the CPU.
+
+    Raises:
+        ModelBroken: the version must not be served.
+        Unavailable: the try-out itself failed: it was killed, took too long, or could not be started. Try again later.
+    """
     command = [sys.executable, "-m", "service.engine.validation", str(root), name, str(version)]
-    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, start_new_session=True)
     try:
-        _, said = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, start_new_session=True)
+    except OSError as error:
+        raise Unavailable(f"Version {version} of {name} could not be tried out ({error.strerror}).", 5) from None
+    try:
+        _, sentence = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
     except TimeoutError:
-        raise ModelBroken(f"Version {version} of {name} did not load within {TIMEOUT_S} seconds.") from None
+        raise Unavailable(f"Version {version} of {name} did not load within {TIMEOUT_S} seconds.", 5) from None
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
-    if process.returncode == 1 and said:
-        raise ModelBroken(said.decode("utf-8", "replace").strip().splitlines()[-1])
+            with suppress(TimeoutError):  # a process that waits for a dead volume cannot be ended
+                await asyncio.wait_for(process.wait(), KILL_TIMEOUT_S)
+    if process.returncode == 1 and sentence:
+        raise ModelBroken(sentence.decode("utf-8", "replace").strip().splitlines()[-1])
+    if process.returncode == -signal.SIGKILL:  # as the kernel does when memory is short
+        raise Unavailable(f"The try-out of version {version} of {name} was killed; is there enough memory?", 5)
     if process.returncode:
         raise ModelBroken(f"Version {version} of {name} ends the process that loads it (code {process.returncode}).")
 

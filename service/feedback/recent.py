@@ -1,7 +1,7 @@
-"""The last answers, in memory: what feedback refers to and what drift is measured on. It knows arrays, not HTTP.
+"""The last predictions, in memory: feedback refers to them and drift is measured on them. Knows arrays, not HTTP.
 
-A ring of fixed size. With several workers each ring is a memory-mapped file in the folder they share, so that feedback
-finds an answer whichever worker gave it.
+A ring buffer of fixed size. With several workers each buffer is a memory-mapped file in a shared folder, so that any
+worker finds the predictions of all.
 """
 
 from __future__ import annotations
@@ -32,12 +32,18 @@ SLOT = np.dtype(
         ("probabilities", "f4", (10,)),
     ]
 )
-MOST_ROWS_OF_ONE = 64
+MAX_ROWS_PER_REQUEST = 64
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One digit that was answered: what the model saw and what it said."""
+class RecentPrediction:
+    """One prediction.
+
+    Attributes:
+        model, version: which made it.
+        pixels: uint8 (28, 28), as the model saw them.
+        probabilities: float32 (10,).
+    """
 
     model: str
     version: int
@@ -46,11 +52,11 @@ class Answer:
 
 
 class RecentPredictions:
-    """A ring of the last `capacity` digits.
+    """A ring buffer of the last `capacity` digits and their predictions.
 
     Args:
-        capacity: digits to remember; about a kilobyte each.
-        folder: where workers share their rings; None for a worker that is alone.
+        capacity: digits to remember; about 1 kB each.
+        folder: where workers share their buffers; None for a single worker.
     """
 
     def __init__(self, capacity: int, folder: Path | None = None) -> None:
@@ -118,35 +124,43 @@ class RecentPredictions:
     def remember(
         self, request_id: bytes, model: str, version: int, pixels: Pixels, probabilities: Probabilities
     ) -> None:
-        """Keep an answer: the first 64 digits of a larger one, lest one request push all others out."""
+        """Keep the predictions of one request: the first 64 digits, so that a large one does not displace all others.
+
+        Args:
+            request_id: the x-request-id, at most 128 bytes.
+            model, version: which answered.
+            pixels: uint8 (n, 28, 28).
+            probabilities: float32 (n, 10).
+        """
         ids, rows, models, versions, times = self._columns
         now, name = time(), model.encode()
-        for row in range(min(len(pixels), MOST_ROWS_OF_ONE, self._capacity)):
+        for row in range(min(len(pixels), MAX_ROWS_PER_REQUEST, self._capacity)):
             at = self._next
             self._next = (at + 1) % self._capacity
-            ids[at] = b""  # a reader in another process never takes a half-written slot for an answer
+            ids[at] = b""  # other processes never read a half-written slot
             self._pixels[at] = pixels[row]
             self._probabilities[at] = probabilities[row]
             rows[at], models[at], versions[at], times[at] = row, name, version, now
             ids[at] = request_id
 
-    def find(self, request_id: bytes, row: int) -> Answer | None:
-        """The answer to digit `row` of a request, from whichever worker gave it; None once it has been pushed out."""
+    def find(self, request_id: bytes, row: int) -> RecentPrediction | None:
+        """The prediction for digit `row` of a request, by any worker; None if it was overwritten or never made."""
         for slots in self._rings():
             for at in np.flatnonzero((slots["id"] == request_id) & (slots["row"] == row)):
                 slot = slots[at : at + 1].copy()[0]
-                if slots["id"][at] == request_id:  # not overwritten while it was copied
-                    return Answer(slot["model"].decode(), int(slot["version"]), slot["pixels"], slot["probabilities"])
+                if slots["id"][at] == request_id:  # not overwritten during the copy
+                    name, version = slot["model"].decode(), int(slot["version"])
+                    return RecentPrediction(name, version, slot["pixels"], slot["probabilities"])
         return None
 
     def window(self, model: str, version: int) -> tuple[Pixels, Probabilities]:
-        """Pixels (n, 28, 28) and probabilities (n, 10) of all remembered answers of one version, over all workers."""
+        """Pixels uint8 (n, 28, 28) and probabilities float32 (n, 10) that one version predicted, over all workers."""
         found = []
         for slots in self._rings():
             here = (slots["model"] == model.encode()) & (slots["version"] == version) & (slots["id"] != b"")
             found.append(slots[here])
-        answers = np.concatenate(found)
-        return answers["pixels"], answers["probabilities"]
+        slots = np.concatenate(found)
+        return slots["pixels"], slots["probabilities"]
 
     def _rings(self) -> list[NDArray[np.void]]:
         """Ours and the others', as far as they can be opened."""

@@ -1,4 +1,4 @@
-"""Corrected digits, kept for retraining: one SQLite file, one row a digit. Shared with the trainer; knows no HTTP."""
+"""Corrected digits, kept for retraining: one SQLite file, one row per digit. Training reads it too. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from service.errors import FeedbackFull, FeedbackUnavailable
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS digits (
-    sha256   BLOB PRIMARY KEY,           -- of the pixels: the same digit twice is one row
+    sha256   BLOB PRIMARY KEY,           -- of the pixels: a digit sent twice is one row
     pixels   BLOB NOT NULL,              -- 784 bytes, as the model saw them
     label    INTEGER NOT NULL CHECK (label BETWEEN 0 AND 9),
-    predicted INTEGER,                   -- what the model answered, where that is known
+    predicted INTEGER,                   -- what the model predicted, if known
     model    TEXT,
     version  INTEGER,
-    times    INTEGER NOT NULL DEFAULT 1, -- how often it was sent
+    times    INTEGER NOT NULL DEFAULT 1, -- how often the digit was sent
     created  TEXT NOT NULL,
     updated  TEXT NOT NULL
 ) STRICT
@@ -39,7 +39,12 @@ ON CONFLICT (sha256) DO UPDATE SET label = excluded.label, predicted = coalesce(
 
 @dataclass(frozen=True)
 class Correction:
-    """A digit with its right label, and what the model predicted, and which version, where that is known."""
+    """A digit and its correct label; the model, its version and what it predicted, if known.
+
+    Attributes:
+        pixels: uint8 (28, 28).
+        label: 0-9.
+    """
 
     pixels: NDArray[np.uint8]
     label: int
@@ -49,11 +54,11 @@ class Correction:
 
 
 class FeedbackStore:
-    """The file of corrected digits. Use each instance from one thread; any number of processes may write.
+    """The file of corrected digits. Use an instance from one thread at a time; any number of processes may write.
 
     Args:
-        path: the SQLite file; made when it is first needed.
-        max_rows: most digits to keep; then new ones are refused, and known ones still folded.
+        path: the SQLite file; created on first use.
+        max_rows: number of digits to keep; then new digits are rejected, and stored ones can still be relabelled.
     """
 
     def __init__(self, path: Path, max_rows: int = 100_000) -> None:
@@ -62,7 +67,7 @@ class FeedbackStore:
         self._connection: sqlite3.Connection | None = None
 
     def add(self, correction: Correction) -> bool:
-        """Keep a correction, on disk when this returns. True if the digit is new, False if it was there already.
+        """Store a correction; on disk when this returns. True if the digit is new, False if its row was updated.
 
         Raises:
             FeedbackFull: the file holds `max_rows` digits.
@@ -74,14 +79,14 @@ class FeedbackStore:
             known = database.execute("SELECT 1 FROM digits WHERE sha256 = ?", (digest,)).fetchone()
             if not known and self._count(database) >= self._max_rows:
                 raise FeedbackFull(
-                    f"The feedback file holds its {self._max_rows:,} digits: retrain with it, then move it away."
+                    f"The feedback file is full, with {self._max_rows:,} digits: retrain with it, then move it away."
                 )
             c = correction
             database.execute(UPSERT, (digest, pixels, c.label, c.predicted, c.model, c.version, now, now))
         return not known
 
     def stats(self) -> dict[str, Any]:
-        """How many digits are kept, of which label, and how many of them the model had got wrong."""
+        """Number of digits, in all and per label, and of those that the model had predicted wrongly (`corrected`)."""
         if not self._path.exists():
             return {"digits": 0, "max_digits": self._max_rows, "corrected": 0, "by_label": [0] * 10}
         with self._transaction() as database:
@@ -95,9 +100,15 @@ class FeedbackStore:
             }
 
     def digits(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """All of them, oldest first, for training: pixels uint8 (n, 28, 28) and labels uint8 (n,)."""
+        """All digits for training, oldest first: pixels uint8 (n, 28, 28) and labels uint8 (n,).
+
+        Raises:
+            FeedbackUnavailable: there is no such file, or it cannot be read.
+        """
         if not self._path.exists():
-            raise FeedbackUnavailable(f"There is no feedback file {self._path.name}; was feedback ever sent?")
+            raise FeedbackUnavailable(
+                f"There is no feedback file {self._path.name}; it is created by the first POST /feedback."
+            )
         with self._transaction() as database:
             rows = database.execute("SELECT pixels, label FROM digits ORDER BY created, sha256").fetchall()
         pixels = np.frombuffer(b"".join(row[0] for row in rows), np.uint8).reshape(-1, 28, 28)
@@ -121,17 +132,23 @@ class FeedbackStore:
     def _open(self) -> sqlite3.Connection:
         self._connection = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")  # acknowledged means on disk, power cut or not
+        self._connection.execute("PRAGMA synchronous = FULL")  # committed means on disk, even after a power cut
         self._connection.execute(TABLE)
         self._rename_old_column(self._connection)
         return self._connection
 
     def _rename_old_column(self, database: sqlite3.Connection) -> None:
-        """Files of version 0.1.0 call the column `predicted` by another name, `said`."""
+        """In files of version 0.1.0 the column `predicted` is called `said`."""
+        if "said" not in _columns(database):
+            return
         with database:
             database.execute("BEGIN IMMEDIATE")
-            if "said" in {column[1] for column in database.execute("PRAGMA table_info(digits)")}:
+            if "said" in _columns(database):  # not renamed by another process meanwhile
                 database.execute("ALTER TABLE digits RENAME COLUMN said TO predicted")
 
     def _count(self, database: sqlite3.Connection) -> int:
         return int(database.execute("SELECT count(*) FROM digits").fetchone()[0])
+
+
+def _columns(database: sqlite3.Connection) -> set[str]:
+    return {column[1] for column in database.execute("PRAGMA table_info(digits)")}

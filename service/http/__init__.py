@@ -1,1 +1,1 @@
-"""What every HTTP call passes, whatever its protocol."""
+"""HTTP handling that all protocols share: middleware, bodies, compression, negotiation, dependencies, errors."""

@@ -1,4 +1,4 @@
-"""Reading a request's body from its socket, under a limit, and noticing that the client went away."""
+"""Reads request bodies under limits of size and time, and cancels work when the client disconnects."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from service.settings import Settings
 T = TypeVar("T")
 
 
-async def read_body(scope: Scope, receive: Receive, settings: Settings, most: int | None = None) -> bytes:
+async def read_body(scope: Scope, receive: Receive, settings: Settings, max_bytes: int | None = None) -> bytes:
     """The whole body, decompressed.
 
     Args:
-        scope, receive: ASGI's.
-        settings: the limits.
-        most: bytes, where this call takes fewer than others.
+        scope, receive: of the ASGI call.
+        settings: limits of size and time.
+        max_bytes: a lower limit for this route, if any.
 
     Raises:
-        BadRequest: it is compressed in another way than it says.
-        PayloadTooLarge: too many bytes, by Content-Length before the first is read, as they come, or as they unpack.
-        RequestTimeout: it took too long to come.
-        UnsupportedEncoding: it is compressed, and neither with gzip nor with deflate.
-        ClientDisconnect: the client went away before the end.
+        BadRequest: it is not compressed as its Content-Encoding says.
+        PayloadTooLarge: over the limit by its Content-Length (checked before reading), as received, or decompressed.
+        RequestTimeout: it did not arrive in time.
+        UnsupportedEncoding: its Content-Encoding is neither gzip nor deflate.
+        ClientDisconnect: the client disconnected before the end.
     """
-    limit, encoding = min(settings.max_body_bytes, most or settings.max_body_bytes), b""
+    limit, encoding = min(settings.max_body_bytes, max_bytes or settings.max_body_bytes), b""
     for name, value in scope["headers"]:
         if name == b"content-length" and (not value.isdigit() or int(value[:20]) > limit):
             raise PayloadTooLarge(_too_large(limit))
@@ -48,38 +48,38 @@ async def read_body(scope: Scope, receive: Receive, settings: Settings, most: in
 async def _whole(receive: Receive, settings: Settings, limit: int) -> bytes:
     try:
         message = await _first(receive, settings.body_timeout_s)
-        if message["type"] == "http.request" and not message.get("more_body"):  # nearly always: one message is all
+        if message["type"] == "http.request" and not message.get("more_body"):  # the common case: one message holds all
             body: bytes = message.get("body", b"")
             if len(body) > limit:
                 raise PayloadTooLarge(_too_large(limit))
             return body
         async with asyncio.timeout(settings.body_timeout_s):
-            return await _read_on(message, receive, limit)
+            return await _read_rest(message, receive, limit)
     except TimeoutError:
         waited = f"{settings.body_timeout_s:g} seconds"
-        raise RequestTimeout(f"The body did not come within {waited}; send it again, or in parts.") from None
+        raise RequestTimeout(f"The body did not arrive within {waited}; send it again, or in parts.") from None
 
 
-async def _first(receive: Receive, patience_s: float) -> Message:
-    """The first message; a timer only where it is not there yet, since a timer costs more than all else here."""
+async def _first(receive: Receive, timeout_s: float) -> Message:
+    """The first message. A timer is started only if it has not arrived yet: a timer costs more than the rest here."""
     waiting = receive().__await__()
     try:
         future = next(waiting)
     except StopIteration as there:
         message: Message = there.value
         return message
-    async with asyncio.timeout(patience_s):
-        return await _go_on(future, waiting)
+    async with asyncio.timeout(timeout_s):
+        return await _resume(future, waiting)
 
 
 @coroutine
-def _go_on(future: Any, waiting: Generator[Any, Any, Message]) -> Generator[Any, Any, Message]:
+def _resume(future: Any, waiting: Generator[Any, Any, Message]) -> Generator[Any, Any, Message]:
     yield future
     return (yield from waiting)
 
 
-async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
-    whole = BytesIO()  # its getvalue() makes no copy; one of 20 MB would keep all others waiting for 10 ms
+async def _read_rest(message: Message, receive: Receive, limit: int) -> bytes:
+    whole = BytesIO()  # getvalue() makes no copy; copying 20 MB would block the event loop for 10 ms
     while True:
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
@@ -92,23 +92,23 @@ async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
 
 
 async def while_connected(work: Coroutine[object, object, T], receive: Receive, size: int) -> T:
-    """Await `work`. Where the body was big, `size` bytes, cancel it if the client goes away meanwhile."""
-    return await (until_gone(work, receive) if size > BIG_BYTES else work)
+    """Await `work`; if the body was big (`size` bytes), cancel it when the client disconnects."""
+    return await (until_disconnect(work, receive) if size > BIG_BYTES else work)
 
 
-async def until_gone(work: Coroutine[object, object, T], receive: Receive) -> T:
-    """Await `work`, and cancel it if the client goes away meanwhile: then it costs nothing more."""
+async def until_disconnect(work: Coroutine[object, object, T], receive: Receive) -> T:
+    """Await `work`; cancel it and raise ClientDisconnect when the client disconnects first."""
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(receive())  # behind a whole body comes nothing but http.disconnect
+    disconnect = asyncio.ensure_future(receive())  # after the whole body, only http.disconnect can follow
     try:
-        await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([task, disconnect], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
         raise ClientDisconnect
     finally:
         task.cancel()
-        gone.cancel()
+        disconnect.cancel()
 
 
 def _too_large(limit: int) -> str:
-    return f"The body is over the limit of {limit:,} bytes. Send fewer digits, or smaller pictures, a request."
+    return f"The body is over the limit of {limit:,} bytes. Send fewer digits or smaller pictures per request."

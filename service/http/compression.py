@@ -1,6 +1,6 @@
-"""gzip and deflate: request bodies, whose size is limited while they are unpacked, and answers for those who ask.
+"""gzip and deflate: decompresses request bodies up to a size limit, and compresses answers as Accept-Encoding asks.
 
-Little work is done in place, much of it in a thread: zlib lets other threads run.
+Small bodies are processed on the event loop, large ones in a thread: zlib releases the GIL.
 """
 
 from __future__ import annotations
@@ -11,93 +11,94 @@ import zlib
 
 from service.errors import BadRequest, PayloadTooLarge, UnsupportedEncoding
 
-GZIP, ZLIB, RAW = 31, 15, -15  # what zlib calls window bits
+GZIP, ZLIB, RAW = 31, 15, -15  # zlib's window bits
 NAMES = {b"gzip": GZIP, b"x-gzip": GZIP, b"deflate": ZLIB}
 INLINE_BYTES = 64 * 1024
-WORTH_IT_BYTES = 1024
-LEVEL = 1  # floats hardly shrink further, and this is the fastest
+MIN_BYTES = 1024
+LEVEL = 1  # the fastest; higher levels hardly shrink floats further
 CODING = re.compile(rb"\s*([\w*-]+)\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?")
 
 
 def check_encoding(encoding: bytes) -> bytes:
-    """Content-Encoding -> gzip, x-gzip or deflate; empty for none of them. Raises UnsupportedEncoding."""
+    """Content-Encoding -> gzip, x-gzip or deflate; empty for no compression. Raises UnsupportedEncoding."""
     name = encoding.strip().lower()
     if name in (b"", b"identity"):
         return b""
     if name not in NAMES:
-        said = encoding.decode("latin-1")[:40]
+        shown = encoding.decode("latin-1")[:40]
         raise UnsupportedEncoding(
-            f"Bodies compressed as {said!r} are not read here; send gzip, deflate or no compression."
+            f"The Content-Encoding {shown!r} is not supported; send gzip, deflate or no compression."
         )
     return name
 
 
 async def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
-    """A body without its compression.
+    """Decompress a body.
 
     Args:
-        body: as it came.
-        encoding: what check_encoding said.
-        limit: most bytes that may come out; no more than one byte beyond it is ever unpacked.
+        body: as received.
+        encoding: the result of check_encoding.
+        limit: maximum size of the result in bytes; at most one byte more is ever decompressed.
 
     Raises:
-        BadRequest: not that compression, cut short, or with something behind its end.
-        PayloadTooLarge: it unpacks to more than `limit` bytes.
+        BadRequest: the data have another format, are truncated, or continue after their end.
+        PayloadTooLarge: the result exceeds `limit` bytes.
     """
     if not encoding or not body:
         return body
     reader = zlib.decompressobj(_window_bits(body, encoding))
-    begun = b""
+    start = b""
     if len(body) <= INLINE_BYTES:
-        begun = _unpack(reader, body, min(INLINE_BYTES, limit + 1))
+        start = _decompress(reader, body, min(INLINE_BYTES, limit + 1))
         body = reader.unconsumed_tail
-    if not reader.eof and len(begun) <= limit:
-        begun = await asyncio.to_thread(lambda: begun + _unpack(reader, body, limit + 1 - len(begun)))
-    if len(begun) > limit:
+    if not reader.eof and len(start) <= limit:
+        start = await asyncio.to_thread(lambda: start + _decompress(reader, body, limit + 1 - len(start)))
+    if len(start) > limit:
         raise PayloadTooLarge(
-            f"The body unpacks to more than the limit of {limit:,} bytes. Send fewer digits a request."
+            f"The body decompresses to more than the limit of {limit:,} bytes. Send fewer digits per request."
         )
     if not reader.eof or reader.unused_data:
-        what = "ends before" if not reader.eof else "goes on behind"
-        raise BadRequest(f"The body {what} the end of its compressed data; send it again, whole.")
-    return begun
+        what = "is truncated" if not reader.eof else "continues after the end of its compressed data"
+        raise BadRequest(f"The compressed body {what}; send it again, complete.")
+    return start
 
 
 async def compress(body: bytes, accept: bytes) -> tuple[bytes, bytes]:
-    """An answer in a coding that the caller accepts.
+    """Compress an answer as Accept-Encoding allows.
 
-    Who asks for a single coding gets it. Who names several, as HTTP libraries do unasked, gets one where it pays.
+    A client that names one coding gets it. One that names several, as HTTP libraries do by default, gets one only for
+    bodies of at least MIN_BYTES.
 
     Returns:
-        The body, and its Content-Encoding, empty where it is left as it is.
+        The body, and its Content-Encoding, which is empty if the body is not compressed.
     """
     coding = _choose(accept)
-    if not coding or (b"," in accept and len(body) < WORTH_IT_BYTES):
+    if not coding or (b"," in accept and len(body) < MIN_BYTES):
         return body, b""
     if len(body) > INLINE_BYTES:
         return await asyncio.to_thread(zlib.compress, body, LEVEL, NAMES[coding]), coding
     return zlib.compress(body, LEVEL, NAMES[coding]), coding
 
 
-def _unpack(reader: zlib._Decompress, body: bytes, most: int) -> bytes:
+def _decompress(reader: zlib._Decompress, body: bytes, max_bytes: int) -> bytes:
     try:
-        return reader.decompress(body, most)
+        return reader.decompress(body, max_bytes)
     except zlib.error:
         raise BadRequest("The body is not compressed as its Content-Encoding says, or it is damaged.") from None
 
 
 def _window_bits(body: bytes, encoding: bytes) -> int:
-    """What "deflate" means: a zlib stream, or, from clients who took the name literally, the bare compressed data."""
+    """zlib's window bits. "deflate" means a zlib stream (RFC 9110), but some clients send raw deflate data."""
     zlib_header = len(body) > 1 and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
     return RAW if encoding == b"deflate" and not zlib_header else NAMES[encoding]
 
 
 def _choose(accept: bytes) -> bytes:
-    """gzip or deflate, whichever Accept-Encoding prefers; empty where it wants neither, or rather none."""
+    """gzip or deflate, whichever Accept-Encoding prefers; empty if it prefers no compression."""
     found = (CODING.fullmatch(item) for item in accept.lower().split(b","))
     named = {item[1]: float(item[2] or 1) for item in found if item}
     others, plain = named.pop(b"*", 0.0), named.pop(b"identity", 0.0)
-    named.setdefault(b"gzip", named.get(b"x-gzip", others))  # * means those that are not named, and gzip has two names
+    named.setdefault(b"gzip", named.get(b"x-gzip", others))  # * is any coding not named; x-gzip is gzip
     named.setdefault(b"deflate", others)
-    best = max((name for name in named if name in NAMES), key=lambda name: named[name])  # of equals the first
+    best = max((name for name in named if name in NAMES), key=lambda name: named[name])  # the first of equals
     return best if named[best] > 0 and named[best] >= plain else b""

@@ -1,4 +1,4 @@
-"""What a route may ask for: the parts of the context, a model's name, whether the caller wants text or is an admin."""
+"""FastAPI dependencies: the parts of the context, the model's name, the admin key, whether text is preferred."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _watcher(context: ContextDep) -> Watcher:
 
 
 def admin_only(request: Request, context: ContextDep) -> None:
-    """Refuses callers without the admin key, and everybody where none is set."""
+    """Require the admin key. Raises Unauthorized or Forbidden."""
     context.check_admin_key(request.headers)
 
 

@@ -1,4 +1,4 @@
-"""FastAPI's and Starlette's own errors, and ours behind FastAPI's routing -> the documents of problems.py."""
+"""Exceptions raised inside FastAPI, its own and ours -> the error responses of problems.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.problems import error_response, from_error, internal_error
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Make every error of an application a document of problems.py."""
+    """Register handlers, so that every error becomes a response of problems.py."""
     app.add_exception_handler(DigitsError, on_digits_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
@@ -30,10 +30,10 @@ async def on_digits_error(request: Request, error: Exception) -> Response:
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """What Starlette's router raises: unknown paths and wrong methods."""
+    """Errors of Starlette's router: unknown paths and wrong methods."""
     assert isinstance(error, HTTPException)
     details = {
-        404: f"There is nothing at {request.url.path[:100]}; GET /docs lists all calls.",
+        404: f"No route matches {request.url.path[:100]}; GET /docs lists all of them.",
         405: f"{request.method[:20]} is not allowed here; use {(error.headers or {}).get('Allow', 'another method')}.",
     }
     headers = dict(error.headers or {})
@@ -42,7 +42,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:
-    """What FastAPI's own parameters and bodies refuse: a version that is no number, a field of the wrong type."""
+    """Parameters and bodies that fail FastAPI's validation, such as a field of the wrong type."""
     assert isinstance(error, RequestValidationError)
     path, first = request.url.path, error.errors()[0]
     if first["type"] == "json_invalid":

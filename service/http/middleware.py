@@ -1,6 +1,6 @@
-"""What every HTTP request passes: its id, its error as a problem document, its metrics and its log line.
+"""Middleware around every HTTP request: request id, error responses, draining, metrics and access log.
 
-Calls named in `direct` go straight to their handler, past FastAPI's routing, which costs more than the model does.
+Routes in `direct` are dispatched here, without FastAPI's routing, which takes longer than the model.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ log = logging.getLogger("service")
 Direct = Mapping[tuple[str, str], ASGIApp]
 Patterns = Sequence[tuple[re.Pattern[str], str, ASGIApp]]
 
-ANSWERED_TO_THE_END = ("/health/", "/metrics", "/v2/health/")
+SERVED_WHILE_DRAINING = ("/health/", "/metrics", "/v2/health/")
 BODY_TIMEOUT_S = 0.5
 
 
 class RequestMiddleware:
-    """Plain ASGI middleware, and the last border: an unexpected exception becomes a 500; its traceback is only logged.
+    """Plain ASGI middleware. An unexpected exception becomes a 500; the traceback goes to the log only.
 
     Args:
         app: the rest of the service.
-        context: request ids, draining, where requests are noted.
-        direct: (method, path) -> ASGI handler for the calls that must be fast.
-        patterns: the same for paths that hold a name: what "METHOD /path" must match (its groups become the
-            `path_params`), the route as metrics call it, and the handler.
+        context: request ids, drain state, request telemetry.
+        direct: (method, path) -> ASGI handler, for the routes that must be fast.
+        patterns: the same for paths with parameters: a pattern that "METHOD /path" must match (its groups become the
+            `path_params`), the route's name in metrics, and the handler.
     """
 
     def __init__(self, app: ASGIApp, context: Context, direct: Direct, patterns: Patterns = ()) -> None:
@@ -70,9 +70,9 @@ class RequestMiddleware:
             await send(message)
 
         if scope["method"] == "HEAD" and not PROTOCOLS.match(scope["path"]):
-            scope = {**scope, "method": "GET"}  # the server still knows, and sends no body
+            scope = {**scope, "method": "GET"}  # the server still knows that it was HEAD, and sends no body
         handler = self._direct.get((scope["method"], scope["path"])) or self._by_pattern(scope)
-        if drain.refusing and not scope["path"].startswith(ANSWERED_TO_THE_END):
+        if drain.refusing and not scope["path"].startswith(SERVED_WHILE_DRAINING):
             handler = _reject
         drain.inside += 1
         try:
@@ -83,7 +83,7 @@ class RequestMiddleware:
             status = CLIENT_CLOSED_REQUEST
         except Exception:  # the caller gets an id to report, the log gets the traceback
             log.exception("request %s failed", request_id.decode())
-            if status and not complete:  # half an answer: uvicorn must break the connection off
+            if status and not complete:  # an incomplete answer: uvicorn must close the connection
                 raise
             if not status:
                 await internal_error(scope["path"])(scope, receive, send_with_id)
@@ -101,16 +101,16 @@ class RequestMiddleware:
 
 
 async def _reject(_: Scope, receive: Receive, __: Send) -> None:
-    """Reads the body first: a connection closed on unread bytes reaches the caller as a reset, not as an answer."""
+    """Answer 503 while draining. It reads the body first: closing with unread bytes resets the connection."""
     with suppress(TimeoutError):
         async with asyncio.timeout(BODY_TIMEOUT_S):
             while (await receive()).get("more_body"):
                 pass
-    raise Unavailable("This instance is stopping and takes no new requests; ask again, and another one answers.")
+    raise Unavailable("This instance is stopping and accepts no new requests; retry on another one.")
 
 
 def _route(scope: Scope, direct: Direct) -> str:
-    """The route's pattern, not the path: a metric must not grow with what callers type."""
+    """The route's pattern, not the path: callers must not be able to create new metric labels."""
     if (scope["method"], scope["path"]) in direct:
         path: str = scope["path"]
         return path

@@ -1,4 +1,4 @@
-"""Which of the types that we have a caller wants most: the Accept header, by its q-values."""
+"""Content negotiation by the Accept header and its q-values."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 
 def preferred(accept: str, offered: Sequence[str]) -> str:
-    """The offered media type that `accept` ranks highest; the first one offered where it says nothing of any.
+    """The offered media type that `accept` ranks highest; the first one if it names none of them.
 
     Args:
         accept: the header's value; several headers joined by commas.
-        offered: lower case, the usual one first: it is what */* means.
+        offered: media types in lower case; the first is the default, for */* too.
     """
     for wanted in _ranked(accept):
         for kind in offered:
@@ -20,7 +20,7 @@ def preferred(accept: str, offered: Sequence[str]) -> str:
 
 
 def _ranked(accept: str) -> Iterable[str]:
-    """Media ranges, those with the highest q first; of equals as they came. What has q=0 is not wanted."""
+    """Media ranges in descending order of q; equals in their order in the header; q=0 excluded."""
     ranges = []
     for place, item in enumerate(accept.lower().split(",")):
         name, *parameters = [part.strip() for part in item.split(";")]

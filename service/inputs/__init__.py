@@ -1,6 +1,6 @@
-"""Bytes to pixels: one file per kind of body. It knows bytes and arrays, and nothing of HTTP; decoder.py is the door.
+"""From bytes to pixels: one file per media type; decoder.py is the only way in for the protocols.
 
-Every decoder is a generator of uint8 (k, 28, 28) pieces, each about a millisecond of work, so that whoever iterates
-over a big body can let other requests pass between two pieces. A decoder raises BadRequest 400, InvalidValue 422 or
-PayloadTooLarge 413, with a sentence that names the place.
+Every decoder takes the body and the largest number of digits, and yields arrays uint8 (k, 28, 28), each about 1 ms of
+work, so that the event loop can serve other requests between two of them. A decoder raises BadRequest (400),
+InvalidValue (422) or PayloadTooLarge (413), with a sentence that names the place.
 """

@@ -17,15 +17,30 @@ from service.inputs.pixels import check_count, rounded
 
 
 def from_octets(body: bytes, max_instances: int) -> Iterator[Pixels]:
-    """n x 784 raw bytes, row-major. No copy is made."""
+    """n x 784 raw bytes, row-major, one byte per pixel; yields one array (n, 28, 28) without a copy.
+
+    Raises:
+        BadRequest: the length is not a multiple of 784.
+        PayloadTooLarge: more than `max_instances` digits.
+    """
     if len(body) % SIZE:
-        raise BadRequest(f"{len(body)} bytes are not whole digits; send a multiple of {SIZE} bytes, one byte a pixel.")
+        raise BadRequest(
+            f"{len(body)} bytes are not whole digits; send a multiple of {SIZE} bytes, one byte per pixel."
+        )
     check_count(len(body) // SIZE, max_instances)
     yield np.frombuffer(body, np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def from_npy(body: bytes, max_instances: int) -> Iterator[Pixels]:
-    """One array as numpy.save writes it: (n, 28, 28), (n, 28, 28, 1), (n, 784), (28, 28) or (784,), any real dtype."""
+    """One array as numpy.save writes it: (n, 28, 28), (n, 28, 28, 1), (n, 784), (28, 28) or (784,), any real dtype.
+
+    Format: numpy.lib.format. Floats are rounded.
+
+    Raises:
+        BadRequest: not a .npy file, or of another length than its header claims.
+        InvalidValue: another shape or dtype, or values outside 0-255.
+        PayloadTooLarge: more than `max_instances` digits.
+    """
     shape, fortran, dtype, offset = _npy_header(body)
     count = int(np.prod(shape, dtype=object))
     if not _is_digits(shape):
@@ -48,10 +63,10 @@ def _npy_header(body: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
     try:
         major, _ = npy.read_magic(stream)
         read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
-        with warnings.catch_warnings():  # numpy warns of headers that Python 2 wrote, and reads them all the same
+        with warnings.catch_warnings():  # numpy warns about headers written by Python 2
             warnings.simplefilter("ignore")
             shape, fortran, dtype = read(stream)
-    except Exception:  # noqa: BLE001 - numpy evaluates the header as Python, and raises whatever that raises
+    except Exception:  # noqa: BLE001 - numpy parses the header as Python, and raises errors of many types
         raise BadRequest("The body is not a .npy file; write it with numpy.save, without pickle.") from None
     return shape, fortran, dtype, stream.tell()
 

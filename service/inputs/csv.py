@@ -19,9 +19,14 @@ LINES_PER_PIECE = 16
 
 
 def from_csv(body: bytes, max_instances: int) -> Iterator[Pixels]:
-    """Rows of 784 pixels, as in Kaggle's test.csv; a first line of names (pixel0, ...) is passed over."""
+    """Rows of 784 pixels, as in Kaggle's test.csv; a header line (pixel0, ..., pixel783) is optional.
+
+    Raises:
+        InvalidValue: a line of another length or with a wrong value, a wrong header, or no rows.
+        PayloadTooLarge: more than `max_instances` rows.
+    """
     ends = max(body.count(b"\n"), body.count(b"\r"))
-    if ends > max_instances + 2:  # before they become so many objects
+    if ends > max_instances + 2:  # before they are split into objects
         check_count(ends, max_instances)
     lines = body.removeprefix(BOM).replace(b'"', b"").splitlines()
     while lines and not lines[-1].strip():
@@ -44,7 +49,7 @@ def _rows(lines: list[bytes], number: int) -> Pixels:
             raise InvalidValue(f"{place} has {columns} columns and must have 784.{_hint(line, columns)}", place)
         cells = line.split(b",")
         try:
-            if b"_" in line:  # which Python's int() takes for a separator
+            if b"_" in line:  # int() accepts 1_0
                 raise ValueError
             rows.append(bytes(map(int, cells)))
         except ValueError:
@@ -53,7 +58,7 @@ def _rows(lines: list[bytes], number: int) -> Pixels:
 
 
 def _check_names(line: bytes) -> None:
-    """pixel0 to pixel783, each in its place: digits whose pixels were in another order would be misread."""
+    """pixel0 to pixel783 in order: pixels in another order would be misread as other digits."""
     names = [name.strip().lower() for name in line.split(b",")]
     if names != NAMES:
         hint = LABEL if names[:1] == [b"label"] else ""
@@ -74,7 +79,7 @@ def _hint(line: bytes, columns: int) -> str:
 
 
 def _row(cells: list[bytes], number: int) -> bytes:
-    """A line that is not all whole numbers 0-255: round fractions, or say which column is wrong."""
+    """A line that is not all integers 0-255: fractions are rounded, other values rejected by their column."""
     for column, cell in enumerate(cells, 1):
         try:
             ok = b"_" not in cell and 0 <= float(cell) <= 255

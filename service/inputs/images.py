@@ -1,7 +1,7 @@
-"""Any picture -> one digit as MNIST has it: uint8 (28, 28), bright ink on a dark ground. It knows files, not HTTP.
+"""A picture file -> one digit as MNIST has it: uint8 (28, 28), bright ink on a dark ground. Knows files, not HTTP.
 
-A 28x28 grey picture whose border is dark is taken as it is, bit for bit. Any other goes MNIST's own way: upright, grey,
-cropped to its ink, scaled to fit 20x20, placed by its centre of mass. Of several frames or pages the first is read.
+A 28x28 grey picture with a dark border is taken unchanged, bit for bit. Any other is turned upright, made grey, and
+normalised as MNIST's digits were (mnist.py). Of several frames or pages the first is read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.digits import SIDE, Pixels
-from service.errors import BadRequest, InvalidValue, PayloadTooLarge, UnsupportedMediaType
+from service.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
+from service.inputs.mnist import ANALYSIS_SIDE, normalized
 
 if TYPE_CHECKING:  # Pillow is imported with the first picture: a service that gets none does not pay for it
     from PIL.Image import Image
-
-Floats = NDArray[np.floating[Any]]
-Mask = NDArray[np.bool_]
 
 KINDS = re.compile(
     rb"(?P<Png>\x89PNG\r\n\x1a\n)|(?P<Jpeg>\xff\xd8\xff)|(?P<WebP>RIFF....WEBP)|(?P<Gif>GIF8[79]a)"
@@ -32,33 +30,35 @@ KINDS = re.compile(
     re.DOTALL,
 )
 READ = "PNG, JPEG, WebP, BMP, GIF or TIFF"
-# the head of every 28x28 PNG of 8-bit grey that is not interlaced
+# the first bytes of every 28x28 PNG of 8-bit grey that is not interlaced
 MNIST_PNG = bytes.fromhex("89504e470d0a1a0a 0000000d 49484452 0000001c 0000001c 0800000000 57668048")
 PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"}
-SCAN = re.compile(
-    rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)"
-)  # a phone's film after the photo has \xff\xda too
-MAX_SCANS = 64  # of a JPEG: ordinary ones have up to 18, and a kilobyte of them costs a second
-MAX_PIECES = 100_000  # segments, chunks or reads of any file: millions of empty ones would take minutes
+# start of a scan with a plausible length: motion photos append a video, in which \xff\xda occurs too
+SCAN = re.compile(rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
+MAX_SCANS = 64  # of a JPEG: usual files have up to 18, and one kilobyte of scans can cost a second
+MAX_PIECES = 100_000  # segments, chunks or reads of a file: millions of empty ones would take minutes
 MAX_HEAD = 2**20  # bytes before the first frame of a GIF
 ORIENTATION, TILE_WIDTH, TILE_HEIGHT = 0x0112, 322, 323
 TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF orientation -> Image.Transpose
-RANGES = (1, 255, 4095, 65535)  # what white may be, where a sample has more than 8 bits
+RANGES = (1, 255, 4095, 65535)  # possible values of white, if a sample has more than 8 bits
 SMALL_PIXELS = 64 * 64
-INNER = 20
-ANALYSIS_SIDE = 160  # pixels on the longer side of what is searched for ink
-MAX_NOISE = 12  # grey levels of noise, more than any paper has
-MIN_CONTRAST = 10  # grey levels by which ink must differ from its ground
 
 
 def decode_image(data: bytes, max_pixels: int = 16_000_000) -> Pixels:
     """The digit in a picture file.
 
+    Args:
+        data: the file.
+        max_pixels: largest width x height to decode.
+
+    Returns:
+        uint8 (28, 28), bright ink on a dark ground.
+
     Raises:
-        UnsupportedMediaType: no picture, or none of a kind that is read.
-        BadRequest: empty, cut off or damaged.
-        PayloadTooLarge: its header claims more than `max_pixels`; nothing was decoded.
-        InvalidValue: no ink.
+        UnsupportedMediaType: not a picture, or of a format that is not read.
+        BadRequest: empty, truncated or damaged.
+        PayloadTooLarge: the header claims more than `max_pixels`; nothing was decoded.
+        InvalidValue: there is no ink.
     """
     if not data:
         raise BadRequest(f"The picture is empty, 0 bytes; send a {READ} file.")
@@ -75,15 +75,15 @@ def decode_image(data: bytes, max_pixels: int = 16_000_000) -> Pixels:
                 return digit
     except (BadRequest, PayloadTooLarge):
         raise
-    except Exception as error:  # a border too: what Pillow raises for a spoiled file is no closed list
+    except Exception as error:  # Pillow raises exceptions of many types for damaged files
         raise BadRequest(
-            f"The {kind.upper()} picture is damaged, cut off or of a variety that is not read; send it again as PNG."
+            f"The {kind.upper()} picture is damaged, truncated or of an unsupported variant; send it again as PNG."
         ) from error
-    return _as_mnist(grey)
+    return normalized(grey)
 
 
 def is_small(data: bytes) -> bool:
-    """Whether decoding takes well under a millisecond: a PNG whose header claims few pixels, whatever its bytes."""
+    """Whether decoding takes well under a millisecond: a PNG whose header claims at most 64x64 pixels."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) < 24:
         return False
     width, height = struct.unpack(">II", data[16:24])
@@ -91,7 +91,7 @@ def is_small(data: bytes) -> bool:
 
 
 def warm() -> None:
-    """Imports Pillow and its readers now, about a tenth of a second, instead of with the first picture."""
+    """Imports Pillow and its readers now (about 0.1 s) instead of with the first picture."""
     for kind in KINDS.groupindex:
         _reader(kind)
 
@@ -100,20 +100,20 @@ def warm() -> None:
 
 
 def _kind(data: bytes) -> str:
-    """By its first bytes: neither its name nor its media type counts."""
+    """File format by its first bytes (Pillow's name of it); the Content-Type may be wrong."""
     found = KINDS.match(data)
     if not found or not found.lastgroup:
-        raise UnsupportedMediaType(f"These bytes are no picture of a kind that is read here; send {READ}.")
+        raise UnsupportedMediaType(f"These bytes are not a picture in a supported format; send {READ}.")
     return found.lastgroup
 
 
 def _reader(kind: str) -> Any:
-    """Pillow's class for one kind. Image.open would load them all, and warn of large pictures by its own limit."""
+    """Pillow's class for one format. Image.open would import all formats, and warn about its own size limit."""
     return getattr(import_module(f"PIL.{kind}ImagePlugin"), f"{kind}ImageFile")
 
 
 def _mnist_png(data: bytes) -> Pixels | None:
-    """The commonest picture, faster than by Pillow's reader. None: transparent, turned or on a bright ground."""
+    """Fast path for MNIST's own pictures. None if the picture is transparent, rotated or on a bright ground."""
     from PIL import Image
 
     chunks = list(_chunks(data))
@@ -125,7 +125,9 @@ def _mnist_png(data: bytes) -> Pixels | None:
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """What makes up the picture, checksums checked; text, profiles and animation, which may be bombs, are left out."""
+    """The chunks that make up the picture, checksums verified. Text, profiles and animation, which may be decompression
+    bombs, are left out.
+    """
     at = 8
     for _ in range(MAX_PIECES):
         kind, end = png[at + 4 : at + 8], at + 12 + int.from_bytes(png[at : at + 4], "big")
@@ -140,7 +142,7 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _open(kind: str, data: bytes, max_pixels: int) -> Any:
-    """The loaded picture. Every size that a file can claim is checked before Pillow makes room for it."""
+    """The decoded picture. Every size that a file can claim is checked before Pillow allocates memory for it."""
     from PIL.Image import DecompressionBombError
 
     if kind == "Png":
@@ -153,26 +155,25 @@ def _open(kind: str, data: bytes, max_pixels: int) -> Any:
     try:
         picture = _reader(kind)(BoundedReader(data))
     except DecompressionBombError as error:
-        said = f"The picture is far over the {max_pixels:,} pixels that are read; send it smaller."
-        raise PayloadTooLarge(said) from error
+        raise PayloadTooLarge(f"The picture has far more than {max_pixels:,} pixels; send it smaller.") from error
     _check_size(picture.size, max_pixels)
     if kind == "Tiff":
         _check_size((picture.tag_v2.get(TILE_WIDTH, 1), picture.tag_v2.get(TILE_HEIGHT, 1)), max_pixels)
     if kind == "Jpeg" and picture.size != (SIDE, SIDE):
-        picture.draft("L", (4 * ANALYSIS_SIDE, 4 * ANALYSIS_SIDE))  # decodes a large photo at 1/2, 1/4 or 1/8
+        picture.draft("L", (4 * ANALYSIS_SIDE, 4 * ANALYSIS_SIDE))  # decodes large photos at 1/2, 1/4 or 1/8
     picture.load()
     return picture
 
 
 class BoundedReader(io.BytesIO):
-    """A file that no header can make Pillow read on and on."""
+    """A file with a limited number of reads, so that no header can make Pillow read for minutes."""
 
     reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         self.reads += 1
         if self.reads > MAX_PIECES:
-            raise ValueError("too many pieces")
+            raise ValueError("too many reads")
         return super().read(size)
 
 
@@ -185,10 +186,10 @@ def _check_size(size: tuple[int, ...], max_pixels: int) -> None:
 
 
 def _gif_size(data: bytes) -> tuple[int, int]:
-    """Of the screen or of the first frame, which Pillow would make room for while opening the file."""
+    """Width and height of the screen or the first frame, for which Pillow allocates memory while opening the file."""
     head = data[:MAX_HEAD]
     at = 13 + (3 << (head[10] & 7) + 1 if head[10] & 128 else 0)
-    while head[at] == 0x21:  # an extension: its blocks, each after its length, to an empty one
+    while head[at] == 0x21:  # an extension: blocks that start with their length, the last one empty
         at += 2
         while head[at]:
             at += head[at] + 1
@@ -203,7 +204,7 @@ def _gif_size(data: bytes) -> tuple[int, int]:
 
 
 def _grey(picture: Any) -> Image:
-    """0 to 255, bytes or floats, with transparency over white."""
+    """Grey levels 0-255, mode "L" or "F"; transparency is composed over white."""
     from PIL import Image
 
     if picture.mode[0] in "IF":
@@ -216,8 +217,8 @@ def _grey(picture: Any) -> Image:
     return paper
 
 
-def _levels(samples: NDArray[Any]) -> Floats:
-    """16-bit, 32-bit and float samples, by the least range that holds them all."""
+def _levels(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """16-bit, 32-bit and float samples -> 0-255, by the smallest of RANGES that holds them all, else by min and max."""
     samples = np.where(np.isfinite(samples), samples, 0).clip(-1e30, 1e30).astype(np.float32)
     low, high = float(samples.min()), float(samples.max())
     for white in RANGES:
@@ -227,6 +228,7 @@ def _levels(samples: NDArray[Any]) -> Floats:
 
 
 def _upright(picture: Any, grey: Image) -> Image:
+    """Applies the orientation in the EXIF data."""
     turn = TURNS.get(picture.getexif().get(ORIENTATION))
     return grey if turn is None else grey.transpose(turn)  # type: ignore[arg-type]
 
@@ -239,116 +241,8 @@ def _is_grey(picture: Any) -> bool:
 
 
 def _is_dark(raw: bytes) -> bool:
-    """Whether most of the border of 28x28 pixels is nearer to black, and there is anything else: bytes, because arrays
-    as small are slower."""
+    """Whether the median of the border of 28x28 bytes is below 128, and not all bytes are equal. (numpy is slower.)"""
     if raw.count(raw[0]) == len(raw):
-        return False  # one level all over is no digit, whatever its size
+        return False  # one level everywhere is not a digit
     border = raw[:SIDE] + raw[-SIDE:] + raw[::SIDE] + raw[SIDE - 1 :: SIDE]
     return sorted(border)[len(border) // 2] < 128
-
-
-# -- ink ----------------------------------------------------------------------------------------------------------
-
-
-def _as_mnist(picture: Image) -> Pixels:
-    """Looks at the whole, then closer and closer while the ink fills less than half of it."""
-    from PIL import Image
-
-    while True:
-        step = -(-max(picture.size) // ANALYSIS_SIDE)
-        ink, sure = _ink(np.asarray(picture.reduce(step), np.float32))
-        left, top, right, bottom = _box(sure)
-        size = max(right - left, bottom - top)
-        if step == 1 or size * 2 > max(ink.shape):
-            break
-        rim = size // 10 + 2
-        left, top = max(0, left - rim) * step, max(0, top - rim) * step
-        right, bottom = min(picture.width, (right + rim) * step), min(picture.height, (bottom + rim) * step)
-        picture = picture.crop((left, top, right, bottom))
-    fit = [max(1, round(length * INNER / size)) for length in (right - left, bottom - top)]
-    drawn = Image.fromarray(ink).resize((fit[0], fit[1]), Image.Resampling.LANCZOS, box=(left, top, right, bottom))
-    return _placed(np.asarray(drawn))
-
-
-def _ink(levels: Floats) -> tuple[Floats, Mask]:
-    """How much ink each pixel has, 0 to 1 and nothing off the strokes; and which pixels are surely of a stroke."""
-    ground, noise = _ground(levels)
-    contrast = levels - ground
-    if -contrast.min() > contrast.max():  # ink is what differs most from the border
-        contrast = -contrast
-    least = max(5 * min(noise, MAX_NOISE), MIN_CONTRAST)
-    strong = np.sort(contrast[contrast > least])
-    if not strong.size:
-        raise InvalidValue("No ink was found in the picture; send a digit that stands out from its ground.", "image")
-    full = strong[int(0.9 * (strong.size - 1))]
-    sure = _without_specks(contrast > max(least, 0.35 * full))
-    around = np.pad(sure, 1)
-    around = sure | around[:-2, 1:-1] | around[2:, 1:-1] | around[1:-1, :-2] | around[1:-1, 2:]
-    return np.where(around, np.clip(contrast / full, 0, 1), 0).astype(np.float32), sure
-
-
-def _ground(levels: Floats) -> tuple[Floats, float]:
-    """Paper is never evenly lit: a quadratic surface through the picture's border, and the noise about it."""
-    y, x = np.mgrid[-1 : 1 : levels.shape[0] * 1j, -1 : 1 : levels.shape[1] * 1j]
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y][: 6 if max(levels.shape) > 2 * SIDE else 1])
-    edge = np.ones(levels.shape, bool)
-    edge[3:-3, 3:-3] = False
-    some = edge.sum() // 600 + 1
-    border, basis = levels[edge][::some], terms[:, edge][:, ::some]
-    surface, noise = _fitted(border, basis, lambda off: 1 / np.maximum(off, 1))
-    if noise > MAX_NOISE:  # no paper is so rough: strokes cross the border, and the calmer half of it is the ground
-        surface, noise = _fitted(border, basis, lambda off: off <= np.median(off) + 1)
-    return np.tensordot(surface, terms, 1), noise
-
-
-def _fitted(border: Floats, basis: Floats, trust: Callable[[Floats], NDArray[Any]]) -> tuple[Floats, float]:
-    """Least squares again and again, each time trusting a pixel by how far it was off; and what is off in the end."""
-    surface = np.zeros(len(basis))
-    surface[0] = np.median(border)
-    for _ in range(7):
-        off = np.abs(border - surface @ basis)
-        if np.median(off) == 0:
-            break  # drawn, not photographed: one level, and nothing to fit
-        weighted = basis * trust(off)
-        surface = np.linalg.solve(weighted @ basis.T + 1e-6 * np.eye(len(basis)), weighted @ border)
-    return surface, 1.4826 * float(np.median(np.abs(border - surface @ basis)))
-
-
-def _without_specks(inked: Mask) -> Mask:
-    """Leaves out islands of less than a tenth of the largest, on a grid of 4x4 pixels. Each cell takes the highest
-    number about it, and then that cell's own, until an island has one number."""
-    height, width = -(-inked.shape[0] // 4), -(-inked.shape[1] // 4)
-    grid = np.zeros((height * 4, width * 4), bool)
-    grid[: inked.shape[0], : inked.shape[1]] = inked
-    weight = grid.reshape(height, 4, width, 4).sum((1, 3))
-    number = np.arange((height + 2) * (width + 2)).reshape(height + 2, width + 2) * np.pad(weight > 0, 1)
-    while True:
-        tall = np.maximum(number[1:-1], np.maximum(number[:-2], number[2:]))
-        wide = np.maximum(tall[:, 1:-1], np.maximum(tall[:, :-2], tall[:, 2:]))
-        found = number.ravel()[wide * (weight > 0)]
-        if np.array_equal(found, number[1:-1, 1:-1]):
-            break
-        number[1:-1, 1:-1] = found
-    sizes = np.bincount(found.ravel(), weight.ravel())
-    kept: Mask = (sizes * 10 >= sizes.max())[found].repeat(4, 0).repeat(4, 1)
-    return inked & kept[: inked.shape[0], : inked.shape[1]]
-
-
-def _box(inked: Mask) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(inked.any(1)), np.flatnonzero(inked.any(0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-def _placed(drawn: Floats) -> Pixels:
-    """Strokes made as bright as MNIST's, however thin they were, and their centre of mass put on pixel (14, 14)."""
-    drawn = np.maximum(drawn, 0)
-    strokes = np.sort(drawn[drawn > 0.05 * drawn.max()])
-    drawn = np.minimum(drawn / strokes[int(0.8 * (strokes.size - 1))], 1)
-    digit = np.zeros((SIDE, SIDE), np.uint8)
-    place = []
-    for length, profile in zip(drawn.shape, (drawn.sum(1), drawn.sum(0)), strict=True):
-        wanted = round(14 - float(profile @ np.arange(length) / profile.sum()))
-        start = min(max(0, wanted), SIDE - length)  # a heavy end must not push the other one out
-        place.append(slice(start, start + length))
-    digit[tuple(place)] = np.rint(drawn * 255)
-    return digit

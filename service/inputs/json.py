@@ -1,9 +1,9 @@
-"""`{"instances": [digit, ...]}` -> digits, a digit being 28 rows of 28 numbers or 784 numbers."""
+"""`{"instances": [digit, ...]}` -> digits; a digit is 28 rows of 28 numbers, or 784 numbers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -15,6 +15,7 @@ from service.inputs.json_chunks import PIECE_BYTES, SPACE, ChunkedList, loads
 from service.inputs.json_fast import digits_of_list, digits_of_object
 from service.inputs.pixels import ROW_LENGTHS, WHAT_A_DIGIT_IS, check_count, rounded
 
+FIELDS = ("instances",)
 ROW_TYPES = {list}
 START = re.compile(rb'_\{_"instances"_:_\[(?=_\[)'.replace(b"_", SPACE))
 END = re.compile(rb"\]_\}_\Z".replace(b"_", SPACE))
@@ -23,14 +24,20 @@ ADVICE = f'Send {{"instances": [digit, ...]}}: {WHAT_A_DIGIT_IS}.'
 
 
 def from_json(body: bytes, max_instances: int) -> Iterator[Pixels]:
-    """`{"instances": [digit, ...]}`, a digit being 28 rows of 28 numbers or 784 numbers."""
+    """`{"instances": [digit, ...]}`; a digit is 28 rows of 28 numbers, or 784 numbers. Fractions are rounded.
+
+    Raises:
+        BadRequest: not JSON.
+        InvalidValue: an unknown field, or something that is not a digit; `field` is its path.
+        PayloadTooLarge: more than `max_instances` digits.
+    """
     if len(body) > PIECE_BYTES and (cut := _cut(body)):
         yield from _from_json_pieces(body, cut, max_instances)
     elif len(body) <= PIECE_BYTES and (digits := digits_of_object(body)) is not None:
         check_count(len(digits), max_instances)
         yield digits
     else:
-        # no e behind {"instances": means neither true nor false (nor 1e2, which may take the slower way)
+        # no "e" after {"instances" means no true and no false (1e2 takes the slower way, with the same result)
         yield digits_from_list(_instances(body), max_instances, plain=body.find(b"e", 16) < 0)
 
 
@@ -38,10 +45,20 @@ def _instances(body: bytes) -> list[Any]:
     document = loads(body, f" {ADVICE}")
     if not isinstance(document, dict) or "instances" not in document:
         raise InvalidValue(f"The JSON has no instances. {ADVICE}", "instances")
+    reject_unknown_fields(document, FIELDS)
     instances = document["instances"]
     if not isinstance(instances, list):
         raise InvalidValue(f"instances must be a list of digits; {WHAT_A_DIGIT_IS}.", "instances")
     return instances
+
+
+def reject_unknown_fields(document: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise InvalidValue for the first field of a JSON object that is not in `known`; a typo is never ignored."""
+    for key in document:
+        if key not in known:
+            name = repr(key[:40])  # escapes control characters and lone surrogates
+            others = f"the fields are {', '.join(known)}" if len(known) > 1 else f"the only field is {known[0]}"
+            raise InvalidValue(f"There is no field {name} in this request; {others}.", name[1:-1])
 
 
 def digits_from_list(instances: list[Any], max_instances: int, first: int = 0, plain: bool = False) -> Pixels:
@@ -49,12 +66,12 @@ def digits_from_list(instances: list[Any], max_instances: int, first: int = 0, p
 
     Args:
         instances: parsed JSON.
-        max_instances: most digits that are taken.
+        max_instances: largest number of digits.
         first: the index of instances[0], for messages.
-        plain: there is neither true nor false in it.
+        plain: the list contains neither true nor false.
 
     Raises:
-        InvalidValue: empty, or something in it is not a digit; `field` says where.
+        InvalidValue: empty, or an element is not a digit; `field` is its path.
         PayloadTooLarge: more than `max_instances`.
     """
     if not instances:
@@ -62,7 +79,7 @@ def digits_from_list(instances: list[Any], max_instances: int, first: int = 0, p
     check_count(len(instances), max_instances)
     try:
         packed = b"".join(map(_pack_plain if plain else _pack, instances))
-    except (TypeError, ValueError):  # bytes() takes nothing but whole numbers 0-255: look again, slowly
+    except (TypeError, ValueError):  # bytes() takes integers 0-255 only; the slow way rounds, or names the place
         return _digits_slowly(instances, first)
     return np.frombuffer(packed, np.uint8).reshape(-1, SIDE, SIDE)
 
@@ -79,7 +96,7 @@ def _is_unwrapped(instances: list[Any]) -> bool:
 
 
 def _pack(digit: Any) -> bytes:
-    """One digit -> 784 bytes; TypeError or ValueError where that is not plain."""
+    """One digit -> 784 bytes; raises TypeError or ValueError unless it is all integers 0-255."""
     packed = _pack_plain(digit)
     if bool in set(map(type, chain.from_iterable(digit) if len(digit) == SIDE else digit)):
         raise TypeError
@@ -87,7 +104,7 @@ def _pack(digit: Any) -> bytes:
 
 
 def _pack_plain(digit: Any) -> bytes:
-    """The same for a digit without booleans, which bytes() would take for 0 and 1. bytes(list) is the fastest check."""
+    """The same for digits without booleans, which bytes() accepts as 0 and 1. bytes(list) is the fastest check."""
     if len(digit) == SIDE and set(map(type, digit)) == ROW_TYPES and list(map(len, digit)) == ROW_LENGTHS:
         return b"".join(map(bytes, digit))
     if type(digit) is not list or len(digit) != SIZE:
@@ -96,7 +113,7 @@ def _pack_plain(digit: Any) -> bytes:
 
 
 def _digit(digit: Any, field: str) -> Pixels:
-    """One digit whose packing failed: fractions are rounded, anything else is refused by name."""
+    """One digit whose packing failed: fractions are rounded, other values rejected by their path."""
     numbers, places = _numbers(digit, field)
     for number, place in zip(numbers, places, strict=True):
         if isinstance(number, bool) or not isinstance(number, int | float):
@@ -122,11 +139,11 @@ def _numbers(digit: Any, field: str) -> tuple[list[Any], list[str]]:
     return list(chain.from_iterable(digit)), [f"{field}[{i}][{j}]" for i in range(SIDE) for j in range(SIDE)]
 
 
-# -- big JSON, in pieces ------------------------------------------------------------------------------------
+# -- large JSON, in chunks ------------------------------------------------------------------------------------
 
 
 def _cut(body: bytes) -> ChunkedList | None:
-    """The list of instances, where there is nothing else; a text behind it may be another key."""
+    """The list of instances, if the body holds nothing else; a string after it could be another key."""
     start, end = START.match(body), END.search(body, max(0, len(body) - 100))
     if not start or not end or body.find(b'"', start.end()) >= 0:
         return None
@@ -142,7 +159,7 @@ def _from_json_pieces(body: bytes, cut: ChunkedList, max_instances: int) -> Iter
             first += len(plain)
             continue
         digits = cut.elements(start, end)
-        if not digits:  # either the whole is no JSON, which this says, or it has another form behind these digits
+        if not digits:  # not JSON, which loads() reports, or digits of another form
             yield digits_from_list(_instances(body)[first:], max_instances - first, first)
             return
         check_count(first + len(digits), max_instances)

@@ -1,8 +1,8 @@
-"""The text of a JSON request -> Python objects, never many more than the text is long; a long list piece by piece.
+"""Bounded JSON parsing, in chunks: memory is proportional to the text, and long lists do not block the event loop.
 
-A cut between two pieces is safe wherever it is made: if every piece, in brackets, is JSON, then so is the whole list,
-and with the same values. Where one is not, either the text is none, and the piece says where; or the cut was wrong, and
-all is parsed in one go.
+A list may be cut at any comma: if every chunk in brackets is JSON, then so is the whole list, with the same values. If
+a chunk is not, either the text is not JSON, and parsing the chunk tells where; or a cut was inside an element, and the
+whole text is parsed at once.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import orjson
 from service.errors import BadRequest, PayloadTooLarge
 
 PIECE_BYTES = 64 * 1024
-HARMLESS_BYTES = 4 * PIECE_BYTES  # whatever they hold
-ELEMENT_BYTES = 2**20  # no digit is longer, however it is written
+HARMLESS_BYTES = 4 * PIECE_BYTES  # shorter texts are parsed whatever they contain
+ELEMENT_BYTES = 2**20  # no digit is longer, in whatever notation
 MOST_VALUES = 2**23
 BLOCK_BYTES = 2**20
-CRUMBS = (b"[", b"{", b'"')
-PLACEHOLDER = secrets.token_hex(16)  # stands in the text where a list was: nobody can send it by chance or by intent
+OPENINGS = (b"[", b"{", b'"')
+PLACEHOLDER = secrets.token_hex(16)  # replaces a list that was cut out; random, so that no request contains it
 
-SPACE = rb"[ \t\r\n]*"  # JSON's own; \s would let form feeds through
+SPACE = rb"[ \t\r\n]*"  # JSON's own whitespace; \s would match form feeds too
 MOST_AXES = 4
 OPENING = re.compile(rb"(?:_\[){0,%d}(_\{)?".replace(b"_", SPACE) % MOST_AXES)
 BETWEEN = [re.compile((rb"\]_" * axes + rb"," + rb"(?=_\[)" * bool(axes)).replace(b"_", SPACE)) for axes in range(5)]
@@ -35,15 +35,15 @@ def loads(text: bytes, advice: str = "") -> Any:
     """Parsed JSON.
 
     Args:
-        text: as it came.
-        advice: a sentence, behind a space, for who sent something else.
+        text: the body.
+        advice: a sentence, after a space, to add to error messages.
 
     Raises:
-        BadRequest: it is none, or all crumbs.
-        PayloadTooLarge: it holds more than may be parsed in one go, while all others wait.
+        BadRequest: not JSON, or thousands of tiny values.
+        PayloadTooLarge: more numbers than may be parsed at once, because that blocks all other requests.
     """
     if len(text) > HARMLESS_BYTES:
-        if _is_of_crumbs(text):
+        if _is_tiny_values(text):
             raise BadRequest(f"The JSON holds thousands of tiny lists, objects or texts, not digits.{advice}")
         if text.count(b",") > MOST_VALUES:
             raise PayloadTooLarge(
@@ -57,11 +57,11 @@ def loads(text: bytes, advice: str = "") -> Any:
 
 
 class ChunkedList:
-    """A list that is cut out of a text, for its pieces to be parsed one by one.
+    """A list in a JSON text, parsed chunk by chunk.
 
     Args:
-        text: JSON.
-        start, end: of what stands between the brackets of the list.
+        text: the JSON text.
+        start, end: positions of the content between the brackets of the list.
         advice: as for `loads`.
     """
 
@@ -70,13 +70,13 @@ class ChunkedList:
         self._advice = advice
 
     def rest(self) -> bytes:
-        """The text with PLACEHOLDER in place of the list."""
+        """The text with the string PLACEHOLDER in place of the list."""
         return b'%b"%b"%b' % (self.text[: self.start - 1], PLACEHOLDER.encode(), self.text[self.end + 1 :])
 
     def chunks(self) -> Iterator[tuple[int, int]]:
-        """Where the pieces lie, about 64 KiB each: between two elements like the first one of the piece.
+        """Start and end of each chunk, about 64 KiB: cut between two elements of the form of the chunk's first element.
 
-        Raises BadRequest where an element is longer than any digit or its numbers could be.
+        Raises BadRequest if an element is longer than ELEMENT_BYTES.
         """
         at = self.start
         while at + PIECE_BYTES < self.end:
@@ -90,7 +90,7 @@ class ChunkedList:
         yield at, self.end
 
     def elements(self, start: int, end: int) -> list[Any]:
-        """What stands in one of the places; nothing where the cut was wrong. Raises BadRequest where it is no JSON."""
+        """The elements of one chunk; empty if a cut was inside one. Raises BadRequest if the text is not JSON."""
         try:
             found: list[Any] = loads(b"[%b]" % self.text[start:end])
         except BadRequest:
@@ -105,26 +105,28 @@ class ChunkedList:
         return BETWEEN_OBJECTS if opening[1] and not axes else BETWEEN[axes]
 
     def _check(self, start: int, end: int) -> None:
-        """Parse from the piece to a little behind it, as if a 0 stood before: what fails there, fails in the whole."""
+        """Parse the chunk and some text after it, with 0 for the elements before: its errors are those of the whole."""
         before = self.text[: self.start] + (b"0," if start > self.start else b"")
         piece = before + self.text[start : end + PIECE_BYTES]
         try:
             orjson.loads(piece)
         except orjson.JSONDecodeError as error:
-            if len(before) <= error.pos < len(piece):  # not at its end, nor 0, which means a byte that is no UTF-8
-                said = self._said(error.msg, error.pos + start - len(before))
-                raise BadRequest(f"The body is not JSON: {said}.{self._advice}") from None
+            if (
+                len(before) <= error.pos < len(piece)
+            ):  # an error at the end is due to the cut; position 0 means invalid UTF-8
+                place = self._place(error.msg, error.pos + start - len(before))
+                raise BadRequest(f"The body is not JSON: {place}.{self._advice}") from None
 
-    def _said(self, what: str, at: int) -> str:
-        """As orjson says it of the whole text."""
+    def _place(self, what: str, at: int) -> str:
+        """The message that orjson gives for the whole text."""
         line, column = self.text.count(b"\n", 0, at) + 1, at - self.text.rfind(b"\n", 0, at)
         return f"{what}: line {line} column {column} (char {at})"
 
 
-def _is_of_crumbs(text: bytes) -> bool:
-    """Digits have a bracket for every 52 bytes or more; anything denser would take up fifty times its size."""
+def _is_tiny_values(text: bytes) -> bool:
+    """Digits have at most one bracket per 52 bytes; denser text would become Python objects of 50 times its size."""
     for start in range(0, len(text), BLOCK_BYTES):
         end = min(start + BLOCK_BYTES, len(text))
-        if sum(text.count(crumb, start, end) for crumb in CRUMBS) > 100 + (end - start) // 40:
+        if sum(text.count(opening, start, end) for opening in OPENINGS) > 100 + (end - start) // 40:
             return True
     return False

@@ -1,7 +1,7 @@
-"""Digits as nearly everybody writes them in JSON, from the text to an array past Python's lists: half the time.
+"""Fast path for JSON: digits of integers, by simdjson, straight from the text to an array in half the time.
 
-By simdjson, where it is installed: its arrays become buffers of numbers in one go. It takes what is plain, and leaves
-everything else, and every message, to json.py.
+simdjson turns nested lists into one buffer of numbers, without Python lists. Everything else (floats, other keys, wrong
+values, all error messages) is left to json.py, and so is everything if simdjson is not installed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from service.digits import SIDE, SIZE, Pixels
 from service.inputs.pixels import ROW_LENGTHS
 
 PARSER: Any = None
-with suppress(ImportError):  # no wheel for this Python yet: the same answers come a little later
+with suppress(ImportError):  # no wheel for this Python: json.py gives the same results more slowly
     from simdjson import Parser
 
     PARSER = Parser()
@@ -24,13 +24,13 @@ KEY = "instances"
 
 
 def digits_of_object(text: bytes) -> Pixels | None:
-    """`{"instances": [digit, ...]}` -> uint8 (n, 28, 28), if every digit is 28 rows of 28, or 784, whole numbers."""
-    # one text, the key, and no other: then it is no matter which of two keys counts
+    """`{"instances": [digit, ...]}` -> uint8 (n, 28, 28); None unless each digit is 28x28 or 784 integers 0-255."""
+    # the text has one string only, the key: no unknown fields, no duplicate keys
     return _digits(text, KEY) if text.rfind(b'"') - text.find(b'"') == len(KEY) + 1 else None
 
 
 def digits_of_list(text: bytes) -> Pixels | None:
-    """The same of `[digit, ...]`."""
+    """The same for `[digit, ...]`."""
     return _digits(text) if text.find(b'"') < 0 else None
 
 
@@ -48,7 +48,7 @@ def _digits(text: bytes, key: str = "") -> Pixels | None:
         if not shaped or not count:
             return None
         numbers = np.frombuffer(instances.as_buffer(of_type="u"), np.uint64)
-    except (TypeError, ValueError, KeyError, RuntimeError):  # not plain, not JSON, or deeper than simdjson goes
+    except (TypeError, ValueError, KeyError, RuntimeError):  # not integers, not JSON, or nested too deeply for simdjson
         return None
     if numbers.size != count * SIZE or np.maximum.reduce(numbers) > 255:
         return None

@@ -1,4 +1,4 @@
-"""What a digit is, whatever it came in: shapes, limits and the refusals that all decoders share."""
+"""What all decoders share: shapes and values of a digit, its JSON Schema, limits, and their error messages."""
 
 from __future__ import annotations
 
@@ -34,18 +34,46 @@ DIGIT: dict[str, Any] = {  # as JSON Schema
     ],
 }
 WHAT_A_DIGIT_IS = "a digit is 28 rows of 28 numbers, or 784 numbers, each 0-255 (bright ink on a dark ground)"
+DIGIT = {
+    "description": "One digit, bright ink on a dark ground: 28 rows of 28 pixels, or 784 pixels, each 0-255.",
+    "oneOf": [
+        {
+            "type": "array",
+            "minItems": 28,
+            "maxItems": 28,
+            "items": {
+                "type": "array",
+                "minItems": 28,
+                "maxItems": 28,
+                "items": {"type": "number", "minimum": 0, "maximum": 255},
+            },
+        },
+        {
+            "type": "array",
+            "minItems": 784,
+            "maxItems": 784,
+            "items": {"type": "number", "minimum": 0, "maximum": 255},
+        },
+    ],
+}
 
 
 def check_count(count: int, limit: int) -> None:
-    """Raise PayloadTooLarge for more digits than one request may carry."""
+    """Raise PayloadTooLarge if one request has more digits than `limit`."""
     if count > limit:
         raise PayloadTooLarge(f"{count} digits in one request; at most {limit} are taken. Send several requests.")
 
 
 def rounded(numbers: NDArray[np.floating[Any]], field: str, first: int = 0) -> Pixels:
-    """Digits as numbers in 0-255 -> uint8, fractions rounded; refuses one that was evidently divided by 255 already.
+    """Pixels as numbers in 0-255 -> uint8 of the same shape, rounded to the nearest integer, halves to even.
 
-    `first` is the index of the first of several digits, for the message.
+    Args:
+        numbers: whole digits, of any shape.
+        field: their path in the request.
+        first: index of the first of several digits in that field, for the error message.
+
+    Raises:
+        InvalidValue: the pixels of a digit are fractions from 0 to 1, evidently divided by 255.
     """
     digits = numbers.reshape(-1, SIZE)
     divided = (digits.max(axis=1, initial=0) <= 1) & (digits != np.floor(digits)).any(axis=1)

@@ -1,1 +1,1 @@
-"""Inference by the Open Inference Protocol (V2) over HTTP: its documents, and nothing of routes or models."""
+"""The Open Inference Protocol (V2): what HTTP and gRPC share; their own parts are in http/ and grpc/."""

@@ -1,4 +1,4 @@
-"""What the model said -> the body of an answer: JSON, and behind it the outputs that go as binary data."""
+"""Outputs -> the body of an HTTP answer: JSON, followed by the outputs that are sent as binary data."""
 
 from __future__ import annotations
 
@@ -18,56 +18,56 @@ NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
 async def write(
-    name: str, version: int, asked: InferenceRequest, outputs: Mapping[str, Floats], labels: Sequence[str]
+    name: str, version: int, request: InferenceRequest, outputs: Mapping[str, Floats], labels: Sequence[str]
 ) -> tuple[bytes, int]:
-    """The body, and the length of the JSON that it begins with, 0 where it is nothing else.
+    """The body, and the length of the JSON that it starts with; 0 if the body is JSON only.
 
     Args:
         name, version: the model that answered.
-        asked: which outputs, in which form.
-        outputs: float32 (n, ...), all that are asked for, and all that there are where none is.
-        labels: of the classes.
+        request: says which outputs to send, and in which form.
+        outputs: name -> float32 (n, ...), at least the requested ones. If none is named, all of these are sent.
+        labels: names of the classes.
     """
     document: dict[str, Any] = {"model_name": name, "model_version": str(version)}
-    if asked.id:
-        document["id"] = asked.id
+    if request.id:
+        document["id"] = request.id
     binary: list[bytes] = []
-    asked_for = [(wanted, outputs[wanted.name]) for wanted in asked.wanted(outputs)]
-    document["outputs"] = [await _output(wanted, values, labels, binary) for wanted, values in asked_for]
+    requested = [(output, outputs[output.name]) for output in request.requested(outputs)]
+    document["outputs"] = [await _output(output, values, labels, binary) for output, values in requested]
     header = orjson.dumps(document, option=NUMPY)
     return (b"".join([header, *binary]), len(header)) if binary else (header, 0)
 
 
 async def _output(
-    wanted: RequestedOutput, values: Floats, labels: Sequence[str], binary: list[bytes]
+    output: RequestedOutput, values: Floats, labels: Sequence[str], binary: list[bytes]
 ) -> dict[str, Any]:
-    """One output for the JSON; its data, where they go as binary data, are added to `binary`."""
-    if wanted.classes:
-        return await _classes(wanted, values, labels if values.ndim == 2 else (), binary)
-    shown = {"name": wanted.name, "datatype": "FP32", "shape": list(values.shape)}
-    if wanted.binary:
-        return shown | _behind(np.ascontiguousarray(values, "<f4").tobytes(), binary)
-    return shown | {"data": await _numbers(values.ravel())}
+    """One output as JSON. Binary data are appended to `binary`."""
+    if output.classes:
+        return await _classes(output, values, labels if values.ndim == 2 else (), binary)
+    document = {"name": output.name, "datatype": "FP32", "shape": list(values.shape)}
+    if output.binary:
+        return document | _append_binary(np.ascontiguousarray(values, "<f4").tobytes(), binary)
+    return document | {"data": await _numbers(values.ravel())}
 
 
 async def _classes(
-    wanted: RequestedOutput, values: Floats, labels: Sequence[str], binary: list[bytes]
+    output: RequestedOutput, values: Floats, labels: Sequence[str], binary: list[bytes]
 ) -> dict[str, Any]:
-    pieces = tensors.classified(values, wanted.classes, labels)
-    shape = [len(values), min(wanted.classes, values[0].size)]
-    shown = {"name": wanted.name, "datatype": "BYTES", "shape": shape}
-    if wanted.binary:
-        return shown | _behind(b"".join(await cooperate(map(tensors.as_bytes_tensor, pieces))), binary)
-    return shown | {"data": await _as_list(orjson.dumps(texts)[1:-1] for texts in pieces)}
+    pieces = tensors.classified(values, output.classes, labels)
+    shape = [len(values), min(output.classes, values[0].size)]
+    document = {"name": output.name, "datatype": "BYTES", "shape": shape}
+    if output.binary:
+        return document | _append_binary(b"".join(await cooperate(map(tensors.as_bytes_tensor, pieces))), binary)
+    return document | {"data": await _as_list(orjson.dumps(texts)[1:-1] for texts in pieces)}
 
 
-def _behind(data: bytes, binary: list[bytes]) -> dict[str, Any]:
+def _append_binary(data: bytes, binary: list[bytes]) -> dict[str, Any]:
     binary.append(data)
     return {"parameters": {"binary_data_size": len(data)}}
 
 
 async def _numbers(values: Floats) -> Any:
-    """Numbers as orjson takes them; of many, the JSON itself."""
+    """Numbers for orjson: the array itself, or JSON made in pieces if it is large."""
     if values.size <= PIECE_NUMBERS:
         return values
     starts = range(0, values.size, PIECE_NUMBERS)
@@ -75,7 +75,7 @@ async def _numbers(values: Floats) -> Any:
 
 
 async def _as_list(parts: Iterable[bytes]) -> orjson.Fragment:
-    """JSON of a list, from parts without its brackets."""
+    """A JSON list, from parts without brackets."""
     pieces = await cooperate(parts)
     pieces[0] = b"[" + pieces[0]
     pieces[-1] += b"]"

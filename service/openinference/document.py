@@ -1,4 +1,4 @@
-"""The JSON of a request. Long data, flat or nested, are cut out of it and parsed piece by piece."""
+"""The JSON of a request. Long data, flat or nested, are parsed in chunks, apart from the rest of the document."""
 
 from __future__ import annotations
 
@@ -19,27 +19,23 @@ class Document:
     """One parsed request.
 
     Attributes:
-        json: the object.
+        json: the JSON object; PLACEHOLDER stands for data that are parsed in chunks.
     """
 
-    def __init__(self, text: bytes, json: dict[str, Any], cut: ChunkedList | None = None) -> None:
+    def __init__(self, text: bytes, json: dict[str, Any], chunked: ChunkedList | None = None) -> None:
         self.json = json
         self._text = text
-        self._cut = cut
-
-    def was_cut_from(self, tensor: dict[str, Any]) -> bool:
-        """Whether the data that were cut out are this tensor's."""
-        return tensor.get("data") == PLACEHOLDER
+        self._chunked = chunked
 
     async def pixels(self, tensor: dict[str, Any], shape: Sequence[int]) -> Pixels:
-        """The data of `pixels`, of a shape that is checked already. Raises BadRequest."""
-        if self._cut is None:
+        """The data of the tensor `pixels`, uint8 (n, 28, 28). `shape` is validated already. Raises BadRequest."""
+        if self._chunked is None:
             plain = b"true" not in self._text and b"false" not in self._text
             return tensors.pixels_from_numbers(tensor["data"], shape, plain)
         packed, count = [], 0
-        plain = self._text.find(b"e", self._cut.start, self._cut.end) < 0  # neither true nor false
-        for place in self._cut.chunks():
-            rows = self._cut.elements(*place)
+        plain = self._text.find(b"e", self._chunked.start, self._chunked.end) < 0  # neither true nor false
+        for place in self._chunked.chunks():
+            rows = self._chunked.elements(*place)
             if not rows:
                 return tensors.pixels_from_numbers(_loads(self._text)["inputs"][0]["data"], shape)
             numbers = tensors.flat(rows, shape)
@@ -50,18 +46,18 @@ class Document:
 
 
 def parse(text: bytes) -> Document:
-    """Raises BadRequest where it is not a JSON object."""
-    cut = _long_data(text) if len(text) > PIECE_BYTES else None
-    if cut:
-        with suppress(BadRequest):  # it may go on behind a text, or be no tensor's data
-            document = Document(text, _loads(cut.rest()), cut)
+    """Parse a JSON object. Raises BadRequest."""
+    chunked = _long_data(text) if len(text) > PIECE_BYTES else None
+    if chunked:
+        with suppress(BadRequest):  # the list may be part of a string, or not the data of a tensor
+            document = Document(text, _loads(chunked.rest()), chunked)
             if _is_data(document.json.get("inputs")):
                 return document
     return Document(text, _loads(text))
 
 
 def _long_data(text: bytes) -> ChunkedList | None:
-    """The list behind the first key "data", if it is long, and has neither text nor objects in it."""
+    """The list after the first key "data", if it is long and holds neither strings nor objects."""
     key = text.find(KEY)
     start = text.find(b"[", key)
     ends = [at for at in (text.find(other, start) for other in (b'"', b"{", b"}")) if at >= 0]
@@ -72,7 +68,7 @@ def _long_data(text: bytes) -> ChunkedList | None:
 
 
 def _is_data(inputs: object) -> bool:
-    """Whether PLACEHOLDER is the data of the only input; what has several is refused anyway."""
+    """Whether PLACEHOLDER is the data of the only input. Requests with several inputs are rejected later."""
     return (
         isinstance(inputs, list)
         and len(inputs) == 1

@@ -1,4 +1,4 @@
-"""The index of the model repository: every published version, and whether it is served."""
+"""The index of the model repository: all published versions, and whether each is served."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.errors import BadRequest
 
 
 def index(engine: Engine, only_ready: object = False) -> list[dict[str, str]]:
-    """Name, version, state and reason of every version, or of those alone that are served. Raises BadRequest."""
+    """Name, version, state and reason of all versions, or of served versions only. Raises BadRequest."""
     if not isinstance(only_ready, bool):
         raise BadRequest("ready must be true or false.")
     entries = [entry for name in _names(engine) for entry in _entries(engine, name)]
@@ -18,10 +18,10 @@ def index(engine: Engine, only_ready: object = False) -> list[dict[str, str]]:
 
 
 def check_load_parameters(parameters: dict[str, Any]) -> None:
-    """A model is loaded as it is published. Raises BadRequest for parameters that ask for something else."""
+    """Raise BadRequest for parameters that would override the published model or its configuration."""
     others = sorted(key for key in parameters if key == "config" or key.startswith("file:"))
     if others:
-        raise BadRequest(f"A model is loaded as it is published; the parameter {others[0][:40]!r} is not taken.")
+        raise BadRequest(f"Models are loaded as published; the parameter {others[0][:40]!r} is not supported.")
 
 
 def _names(engine: Engine) -> list[str]:
@@ -42,6 +42,7 @@ def _entry(engine: Engine, name: str, version: int, ready: bool) -> dict[str, st
 def _reason(engine: Engine, name: str, version: int) -> str:
     if name in engine.unloaded:
         return "unloaded"
-    if engine.repository.labels(name).get("stable") == version:
+    promoted = engine.repository.labels(name).get("stable")
+    if promoted == version:
         return engine.refused.get(name, "it is being loaded")
-    return "another version is promoted"
+    return "another version is promoted" if promoted else "no version is promoted"

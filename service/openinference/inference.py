@@ -1,4 +1,4 @@
-"""What inference means in the Open Inference Protocol, over HTTP and gRPC alike: outputs, limits, inputs to pixels."""
+"""The steps of inference that HTTP and gRPC share: limits, inputs to pixels, and the choice of outputs."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from service.settings import Settings
 
 
 def limits_of(settings: Settings) -> Limits:
-    """What one request may carry."""
+    """The limits of one request."""
     return Limits(settings.max_instances, settings.max_files)
 
 
-async def pixels_of(asked: InferenceRequest, context: Context) -> Pixels:
-    """The digits of a request, its pictures decoded: uint8 (n, 28, 28)."""
-    if asked.pixels is not None:
-        return asked.pixels
-    return await decode_pictures(asked.pictures, context.settings.max_image_pixels, IMAGE)
+async def pixels_of(request: InferenceRequest, context: Context) -> Pixels:
+    """The digits of a request, with pictures decoded: uint8 (n, 28, 28)."""
+    if request.pixels is not None:
+        return request.pixels
+    return await decode_pictures(request.pictures, context.settings.max_image_pixels, IMAGE)
 
 
 def outputs_of(served: LoadedVersion) -> list[str]:
-    """Names of the outputs that may be asked for."""
+    """Names of the outputs that a request may name."""
     return [OUTPUT, LECTURE_OUTPUT] if served.model.has_lecture_output else [OUTPUT]
 
 
-def lecture_of(asked: InferenceRequest) -> Lecture:
-    """Whether the lecture's output is asked for: by its name, or, where no output is named, as one of all."""
-    if asked.names(LECTURE_OUTPUT):
+def lecture_of(request: InferenceRequest) -> Lecture:
+    """Whether the lecture's output is requested: by name, or implicitly, if no output is named."""
+    if request.names_output(LECTURE_OUTPUT):
         return Lecture.REQUIRED
-    return Lecture.UNWANTED if asked.outputs else Lecture.OPTIONAL
+    return Lecture.UNWANTED if request.outputs else Lecture.OPTIONAL
 
 
-def split_outputs(values: Probabilities, asked: InferenceRequest) -> dict[str, Floats]:
-    """Each output by its name, from (n, 10) or (n, 110) as Model.predict_all has it.
+def split_outputs(values: Probabilities, request: InferenceRequest) -> dict[str, Floats]:
+    """Name -> output, from float32 (n, 10), or (n, 110) as Model.predict_all returns it.
 
     Raises:
-        Unavailable: an output is asked for that the version that answered does not have.
+        Unavailable: the version that answered does not have a requested output.
     """
     outputs, cells = {OUTPUT: values[:, :CLASSES]}, values[:, CLASSES:]
     if cells.size:
         outputs[LECTURE_OUTPUT] = cells.reshape(-1, *LECTURE_SHAPE)
-    elif asked.names(LECTURE_OUTPUT):  # another version was promoted meanwhile
-        raise Unavailable(f"The version that is served now has no {LECTURE_OUTPUT}; send the request again.")
+    elif request.names_output(LECTURE_OUTPUT):  # another version was promoted after the request was validated
+        raise Unavailable(f"The served version has no {LECTURE_OUTPUT}; send the request again.")
     return outputs

@@ -1,4 +1,4 @@
-"""What the server and the models are, in the terms of the Open Inference Protocol and of Triton's configuration."""
+"""Metadata of the server and the models, and Triton's model configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def server_metadata() -> dict[str, Any]:
 
 
 def model_metadata(engine: Engine, model: str, version: str = "") -> dict[str, Any]:
-    """Inputs and outputs of a version, and all versions that answer. Raises NoSuchModel."""
+    """Inputs and outputs of a version, and all served versions of its model. Raises NoSuchModel or Unavailable."""
     served = resolve_version(engine, model, version)
     return {
         "name": served.name,
@@ -36,11 +36,11 @@ def model_metadata(engine: Engine, model: str, version: str = "") -> dict[str, A
 
 
 def model_config(context: Context, model: str, version: str = "") -> dict[str, Any]:
-    """A version in the form of Triton's model configuration. Raises NoSuchModel."""
+    """Triton's model configuration for a version. Raises NoSuchModel or Unavailable."""
     served = resolve_version(context.engine, model, version)
     versions = _versions(context.engine, model)
-    told = config(served.name, versions, outputs_of(served), most_rows=context.settings.max_instances)
-    return complete(told, served.model.provider)
+    written = config(served.name, versions, outputs_of(served), most_rows=context.settings.max_instances)
+    return complete(written, served.model.provider)
 
 
 def _versions(engine: Engine, model: str) -> list[int]:

@@ -1,7 +1,7 @@
-"""A body -> what it asks for.
+"""An HTTP body -> InferenceRequest.
 
-A body is JSON, and behind it the data of those tensors that are sent as binary data, in their order; the header
-Inference-Header-Content-Length tells the length of the JSON. Where it tells 0, all of the body is `pixels`.
+A body is JSON, followed by the data of tensors that are sent as binary data, in their order. The header
+Inference-Header-Content-Length is the length of the JSON; if it is 0, the whole body is the data of `pixels`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.openinference.tensors import IMAGE, Bytes
 
 @dataclass(frozen=True, slots=True)
 class RequestedOutput:
-    """An output that is asked for, as binary data or JSON, or its `classes` highest values instead."""
+    """An output to return, as binary data or JSON; if `classes` is not 0, only its `classes` highest values."""
 
     name: str
     binary: bool = False
@@ -28,11 +28,11 @@ class RequestedOutput:
 
 @dataclass(slots=True)
 class InferenceRequest:
-    """A request: either pixels, uint8 (n, 28, 28), or pictures, files.
+    """A parsed request: either pixels, uint8 (n, 28, 28), or pictures, encoded files.
 
     Attributes:
-        outputs: that are named; where none is, all are meant that the version has which answers.
-        binary: whether those go as binary data.
+        outputs: the named outputs; if empty, all outputs of the version that answers.
+        binary: whether outputs that are not named are sent as binary data.
     """
 
     outputs: list[RequestedOutput]
@@ -41,73 +41,72 @@ class InferenceRequest:
     pictures: list[Bytes] = field(default_factory=list)
     binary: bool = False
 
-    def names(self, output: str) -> bool:
-        return any(wanted.name == output for wanted in self.outputs)
+    def names_output(self, name: str) -> bool:
+        return any(output.name == name for output in self.outputs)
 
-    def wanted(self, there: Iterable[str]) -> list[RequestedOutput]:
-        """What is asked for of the outputs that are there."""
-        return self.outputs or [RequestedOutput(name, self.binary) for name in there]
+    def requested(self, available: Iterable[str]) -> list[RequestedOutput]:
+        """The outputs to return: the named ones, or all available ones if none is named."""
+        return self.outputs or [RequestedOutput(name, self.binary) for name in available]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Most digits, and most pictures, of one request."""
+    """Maximum number of digits, and of pictures, per request."""
 
     digits: int
     pictures: int
 
 
 async def read(body: bytes, header_length: bytes, outputs: Sequence[str], limits: Limits) -> InferenceRequest:
-    """What a body asks for.
+    """Parse and validate a body.
 
     Args:
-        body: as it came, decompressed.
-        header_length: what Inference-Header-Content-Length says, empty without one; blanks around it do not count.
-        outputs: names that may be asked for.
-        limits: on the inputs.
+        body: decompressed.
+        header_length: value of Inference-Header-Content-Length, empty if absent; surrounding blanks are ignored.
+        outputs: names of the available outputs.
+        limits: of the inputs.
 
     Raises:
-        BadRequest, PayloadTooLarge: the sentence says what is wrong and where.
+        BadRequest, PayloadTooLarge: the message says what is wrong and where.
     """
     size = _json_size(header_length, len(body))
     if size == 0:
         return _raw(body, limits)
     document = parse(body if size == len(body) else body[:size])
-    in_binary = _flag(_parameters(document.json, "the request"), "binary_data_output", otherwise=False)
-    asked = InferenceRequest(_wanted(document.json, outputs, in_binary), _id(document.json), binary=in_binary)
+    in_binary = _flag(_parameters(document.json, "the request"), "binary_data_output", default=False)
+    request = InferenceRequest(_outputs(document.json, outputs, in_binary), _id(document.json), binary=in_binary)
     binary = memoryview(body)[size:]
     one = _only_input(document.json.get("inputs"))
     data, left = _binary_data(one, binary)
     if left:
-        rest = f"{tensors.many(left, 'byte')} {'is' if left == 1 else 'are'}"
-        raise BadRequest(f"{rest} left behind the data of {one['name']}.")
+        raise BadRequest(f"The body has {tensors.pluralize(left, 'byte')} more than the data of {one['name']}.")
     tensors.check_datatype(one["name"], one.get("datatype"))
     if one["name"] == IMAGE:
-        asked.pictures = _pictures(one, data, limits)
+        request.pictures = _pictures(one, data, limits)
     else:
-        asked.pixels = await _pixels(one, data, document, limits)
-    return asked
+        request.pixels = await _pixels(one, data, document, limits)
+    return request
 
 
 def _json_size(header_length: bytes, body_size: int) -> int:
-    """Bytes of JSON; 0 for a raw request."""
+    """Length of the JSON in bytes; 0 for a raw request."""
     if not header_length:
         if not body_size:
             raise BadRequest("The body is empty; send a JSON object with inputs.")
         return body_size
     digits = header_length.strip()
     if not digits.isdigit() or len(digits) > 12 or int(digits) > body_size:
-        said = digits[:20].decode("latin-1")
+        shown = digits[:20].decode("latin-1")
         raise BadRequest(
-            f"Inference-Header-Content-Length is {said!r}, and must be the length of the JSON that the body begins "
-            f"with, a whole number of at most {body_size}."
+            f"Inference-Header-Content-Length is {shown!r}; it must be the length of the JSON at the start of the "
+            f"body, a whole number of at most {body_size}."
         )
     return int(digits)
 
 
 def _raw(body: bytes, limits: Limits) -> InferenceRequest:
     if not body or len(body) % SIZE:
-        raise BadRequest(f"Inference-Header-Content-Length 0 means that the body is pixels, {SIZE} bytes a digit.")
+        raise BadRequest(f"Inference-Header-Content-Length 0 means that the body is pixels, {SIZE} bytes per digit.")
     shape = tensors.check_pixels_shape([len(body) // SIZE, SIZE], limits.digits)
     return InferenceRequest([], pixels=tensors.pixels_from_bytes(body, shape), binary=True)
 
@@ -120,46 +119,46 @@ def _id(document: dict[str, Any]) -> str | None:
 
 
 def _parameters(what: dict[str, Any], where: str) -> dict[str, Any]:
-    """Parameters; those that mean nothing here (priority, timeout, sequences) do no harm."""
+    """The parameters of an object; unsupported ones (priority, timeout, sequences) are ignored."""
     parameters = what.get("parameters")
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):
         raise BadRequest(f"The parameters of {where} must be an object.")
     if "shared_memory_region" in parameters:
-        whose = where[0].upper() + where[1:]
-        raise BadRequest(f"{whose} is in shared memory, which is not offered here; send its data in the body.")
+        subject = where[0].upper() + where[1:]
+        raise BadRequest(f"{subject} uses shared memory, which is not supported; send the data in the body.")
     return parameters
 
 
-def _flag(parameters: dict[str, Any], key: str, otherwise: bool) -> bool:
-    value = parameters.get(key, otherwise)
+def _flag(parameters: dict[str, Any], key: str, default: bool) -> bool:
+    value = parameters.get(key, default)
     if not isinstance(value, bool):
         raise BadRequest(f"The parameter {key} must be true or false.")
     return value
 
 
 def _named(items: object, what: str) -> list[dict[str, Any]]:
-    """A list of objects with different names."""
+    """A list of objects with distinct names."""
     if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
         raise BadRequest(f"{what} must be a list of objects, each with a name.")
     names = [one.get("name") for one in items]
     if not all(isinstance(name, str) for name in names):
         raise BadRequest(f"Each of {what} must have a name, a string.")
     if len(set(names)) != len(names):
-        raise BadRequest(f"One of {what} is named twice.")
+        raise BadRequest(f"Two of the {what} have the same name.")
     return items
 
 
 # -- outputs ------------------------------------------------------------------------------------------------
 
 
-def _wanted(document: dict[str, Any], outputs: Sequence[str], binary: bool) -> list[RequestedOutput]:
+def _outputs(document: dict[str, Any], outputs: Sequence[str], binary: bool) -> list[RequestedOutput]:
     named = document.get("outputs")
-    return [] if named is None else [_one_wanted(one, outputs, binary) for one in _named(named, "outputs")]
+    return [] if named is None else [_output(one, outputs, binary) for one in _named(named, "outputs")]
 
 
-def _one_wanted(one: dict[str, Any], outputs: Sequence[str], binary: bool) -> RequestedOutput:
+def _output(one: dict[str, Any], outputs: Sequence[str], binary: bool) -> RequestedOutput:
     name = one["name"]
     if name not in outputs:
         raise BadRequest(f"There is no output {name[:40]!r}; this model has {' and '.join(outputs)}.")
@@ -184,7 +183,7 @@ def _only_input(items: object) -> dict[str, Any]:
 
 
 def _binary_data(one: dict[str, Any], binary: memoryview) -> tuple[memoryview | None, int]:
-    """The input's part of the binary data, None where its data are in the JSON, and the number of bytes behind it."""
+    """The input's binary data, or None if its data are in the JSON, and the number of bytes that follow."""
     name, data = one["name"], one.get("data")
     size = _parameters(one, f"Input {name}").get("binary_data_size")
     if size is None and data is None:
@@ -195,8 +194,8 @@ def _binary_data(one: dict[str, Any], binary: memoryview) -> tuple[memoryview | 
         raise BadRequest(f"Input {name} has both data and binary_data_size; send one of them.")
     if type(size) is not int or not 0 <= size <= len(binary):
         raise BadRequest(
-            f"The binary_data_size of {name} must be a whole number of at most the {tensors.many(len(binary), 'byte')} "
-            "behind the JSON; Inference-Header-Content-Length tells where it ends."
+            f"The binary_data_size of {name} must be a whole number of at most {len(binary)}, the number of bytes "
+            "after the JSON; Inference-Header-Content-Length is the length of the JSON."
         )
     return binary[:size], len(binary) - size
 

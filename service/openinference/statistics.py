@@ -1,4 +1,4 @@
-"""What the model did for how many requests, in the form of Triton's statistics extension, added up over all workers."""
+"""Counts and durations in the form of Triton's statistics extension, summed over all workers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from service.telemetry.statistics import (
 
 
 def statistics(context: Context, model: str = "", version: str = "") -> dict[str, Any]:
-    """Of one version, of all versions of a model that answer, or of all models. Raises NoSuchModel."""
+    """Statistics of one version, of all served versions of a model, or of all models. Raises NoSuchModel."""
     engine = context.engine
     versions: Iterable[LoadedVersion]
     if version:
@@ -41,8 +41,8 @@ def statistics(context: Context, model: str = "", version: str = "") -> dict[str
 
 
 def as_triton(name: str, version: int, snapshots: Iterable[dict[str, Counts]]) -> dict[str, Any]:
-    """The statistics of one version, added up over several workers' snapshots, in the form of Triton's extension."""
-    requests, batches = _added_up(f"{name} {version}", list(snapshots))
+    """The statistics of one version, summed over the snapshots of several workers."""
+    requests, batches = _sum(f"{name} {version}", list(snapshots))
     answered = requests[SUCCESS]
     return {
         "name": name,
@@ -74,15 +74,15 @@ def as_triton(name: str, version: int, snapshots: Iterable[dict[str, Counts]]) -
     }
 
 
-def _added_up(model: str, snapshots: list[dict[str, Counts]]) -> tuple[list[int], dict[int, list[int]]]:
+def _sum(model: str, snapshots: list[dict[str, Counts]]) -> tuple[list[int], dict[int, list[int]]]:
     requests = [snapshot["requests"].get(model, [0] * 9) for snapshot in snapshots]
     total = [sum(column) for column in zip(*requests, strict=True)]
     total[LAST_MS] = max(numbers[LAST_MS] for numbers in requests)
     batches: dict[int, list[int]] = {}
     for snapshot in snapshots:
         for key, numbers in snapshot["batches"].items():
-            of, _, rows = key.rpartition(" ")
-            if of == model:
+            owner, _, rows = key.rpartition(" ")
+            if owner == model:
                 so_far = batches.get(int(rows), [0] * 4)
                 batches[int(rows)] = [a + b for a, b in zip(so_far, numbers, strict=True)]
     return total, batches

@@ -2,9 +2,9 @@
 
 In:  `pixels`, UINT8 of [n, 28, 28, 1], [n, 28, 28] or [n, 784]; or `image`, BYTES of [n] or [n, 1], each element a PNG,
      JPEG, WebP, BMP, GIF or TIFF file (in JSON: the file in base64).
-Out: FP32, or what the classification extension makes of it, BYTES "value:index:label".
+Out: FP32, or with the classification extension BYTES, "value:index:label".
 
-Every refusal is a BadRequest (or PayloadTooLarge, for too much at once) that names the tensor.
+Every error is a BadRequest (or PayloadTooLarge, if a limit is exceeded) that names the tensor.
 """
 
 from __future__ import annotations
@@ -29,61 +29,63 @@ PIXELS, IMAGE = "pixels", "image"
 DATATYPES = {PIXELS: "UINT8", IMAGE: "BYTES"}
 DIGIT_SHAPES = ([SIDE, SIDE, 1], [SIDE, SIDE], [SIZE])
 PIECE_TEXTS = 4096
-WHY = {
-    PIXELS: "raw pixels 0-255, a byte each (the model itself divides by 255)",
+CONTENT = {
+    PIXELS: "raw pixels 0-255, one byte each (the model itself divides by 255)",
     IMAGE: "picture files",
 }
 
 
 def check_datatype(name: str, datatype: object) -> None:
-    """Refuse every datatype but the one that the input has."""
+    """Check the datatype of an input. Raises BadRequest."""
     if datatype != DATATYPES[name]:
-        raise BadRequest(f"The datatype of {name} is {_said(datatype)}, and must be {DATATYPES[name]}: {WHY[name]}.")
+        raise BadRequest(
+            f"The datatype of {name} is {_shown(datatype)}; it must be {DATATYPES[name]}: {CONTENT[name]}."
+        )
 
 
-def check_pixels_shape(shape: object, most: int) -> list[int]:
-    """The shape of `pixels`, of at most `most` digits."""
+def check_pixels_shape(shape: object, max_count: int) -> list[int]:
+    """The shape of `pixels`, validated: 1 to `max_count` digits. Raises BadRequest or PayloadTooLarge."""
     sizes = _sizes(PIXELS, shape)
     if sizes[1:] not in DIGIT_SHAPES:
         raise BadRequest(
-            f"The shape of pixels is {_shown(sizes)}, and must be [n, 28, 28, 1], [n, 28, 28] or [n, 784]."
+            f"The shape of pixels is {_shown_shape(sizes)}; it must be [n, 28, 28, 1], [n, 28, 28] or [n, 784]."
         )
     if sizes[0] < 1:
-        raise BadRequest(f"The shape of pixels is {_shown(sizes)}; send at least one digit.")
-    check_count(sizes[0], most)
+        raise BadRequest(f"The shape of pixels is {_shown_shape(sizes)}; send at least one digit.")
+    check_count(sizes[0], max_count)
     return sizes
 
 
-def check_image_shape(shape: object, most: int) -> list[int]:
-    """The shape of `image`, of at most `most` pictures."""
+def check_image_shape(shape: object, max_count: int) -> list[int]:
+    """The shape of `image`, validated: 1 to `max_count` pictures. Raises BadRequest or PayloadTooLarge."""
     sizes = _sizes(IMAGE, shape)
     if len(sizes) not in (1, 2) or sizes[1:] not in ([], [1]) or sizes[0] < 1:
-        raise BadRequest(f"The shape of image is {_shown(sizes)}, and must be [n] or [n, 1], n being 1 or more.")
-    if sizes[0] > most:
-        raise PayloadTooLarge(f"{sizes[0]} pictures in one request; at most {most} are taken. Send several requests.")
+        raise BadRequest(f"The shape of image is {_shown_shape(sizes)}; it must be [n] or [n, 1] with n of 1 or more.")
+    if sizes[0] > max_count:
+        raise PayloadTooLarge(f"The request has {sizes[0]} pictures; the limit is {max_count}. Send several requests.")
     return sizes
 
 
 def pixels_from_bytes(data: Bytes, shape: Sequence[int]) -> Pixels:
-    """One byte a pixel -> uint8 (n, 28, 28). No copy is made."""
+    """One byte per pixel -> uint8 (n, 28, 28), without a copy."""
     check_size(len(data), shape)
     return np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE)
 
 
-def check_size(found: int, shape: Sequence[int], what: str = "byte") -> None:
-    """Refuse more data, or fewer, than the shape means."""
-    wanted = shape[0] * SIZE
-    if found != wanted:
-        raise BadRequest(f"pixels has {many(found, what)} of data; its shape {list(shape)} means {wanted}.")
+def check_size(found: int, shape: Sequence[int], unit: str = "byte") -> None:
+    """Check that the amount of data matches the shape. Raises BadRequest."""
+    expected = shape[0] * SIZE
+    if found != expected:
+        raise BadRequest(f"pixels has {pluralize(found, unit)} of data; its shape {list(shape)} requires {expected}.")
 
 
 def pixels_from_numbers(data: object, shape: Sequence[int], plain: bool = False) -> Pixels:
-    """JSON numbers, flat or nested as the shape says -> uint8 (n, 28, 28).
+    """JSON numbers, flat or nested as in the shape -> uint8 (n, 28, 28).
 
     Args:
         data: parsed JSON.
-        shape: checked already.
-        plain: there is neither true nor false in it.
+        shape: validated already.
+        plain: the caller knows that it contains neither true nor false.
     """
     numbers = flat(_a_list(PIXELS, data), shape)
     check_size(len(numbers), shape, "number")
@@ -97,21 +99,23 @@ def pixels_from_packed(packed: bytes, shape: Sequence[int]) -> Pixels:
 
 
 def flat(rows: list[Any], shape: Sequence[int], name: str = PIXELS) -> list[Any]:
-    """Elements of JSON data, any number of them: flat as they are, nested if each is nested as the shape says."""
+    """Flatten JSON data, which are flat already or nested as in the shape. Raises BadRequest."""
     if not rows or type(rows[0]) is not list:
         return rows
     level = rows
     for size in shape[1:]:
         if set(map(type, level)) != {list} or set(map(len, level)) != {size}:
-            raise BadRequest(f"The data of {name} are not nested as its shape {list(shape)}; send them so, or flat.")
+            raise BadRequest(
+                f"The data of {name} are not nested as its shape {list(shape)} says; nest them so, or send them flat."
+            )
         level = list(chain.from_iterable(level))
     return level
 
 
 def pack(numbers: list[Any], plain: bool = False, first: int = 0) -> bytes:
-    """Whole numbers 0-255, 7.0 being one -> bytes. Raises BadRequest, which counts from `first`."""
+    """Whole numbers 0-255 (7.0 is one) -> bytes. Raises BadRequest; its index counts from `first`."""
     try:
-        if plain or bool not in set(map(type, numbers)):  # which bytes() would take for 0 and 1
+        if plain or bool not in set(map(type, numbers)):  # bytes() would accept them as 0 and 1
             return bytes(numbers)  # the fastest check there is
     except (TypeError, ValueError):
         pass
@@ -123,26 +127,28 @@ def pack(numbers: list[Any], plain: bool = False, first: int = 0) -> bytes:
 
 
 def pictures_from_bytes(data: Bytes, count: int) -> list[Bytes]:
-    """A BYTES tensor: before each element its length, 4 bytes, little-endian. No copy is made."""
+    """The elements of a BYTES tensor, each after its length in 4 bytes, little-endian. No copy is made."""
     found: list[Bytes] = []
     at, view = 0, memoryview(data)
     while at + 4 <= len(view) and len(found) < count:
         (size,) = struct.unpack_from("<I", view, at)
         if size > (left := len(view) - at - 4):
-            raise BadRequest(f"Element {len(found)} of image tells {many(size, 'byte')}, of which {left} came.")
+            raise BadRequest(
+                f"Element {len(found)} of image should have {pluralize(size, 'byte')}; only {left} follow."
+            )
         found.append(view[at + 4 : at + 4 + size])
         at += 4 + size
     if len(found) != count or at != len(view):
-        exactly = f"exactly {many(count, 'element')}"
-        raise BadRequest(f"The data of image does not hold {exactly}, each behind its 4-byte length.")
+        exactly = f"exactly {pluralize(count, 'element')}"
+        raise BadRequest(f"The data of image must hold {exactly}, each after its 4-byte length.")
     return found
 
 
 def pictures_from_text(data: object, shape: Sequence[int]) -> list[Bytes]:
-    """JSON strings -> files. JSON has no bytes: each string is a file in base64."""
+    """JSON strings -> picture files. Each string is a file in base64."""
     texts = flat(_a_list(IMAGE, data), shape, IMAGE)
     if len(texts) != shape[0]:
-        raise BadRequest(f"image has {many(len(texts), 'element')}; its shape {list(shape)} means {shape[0]}.")
+        raise BadRequest(f"image has {pluralize(len(texts), 'element')}; its shape {list(shape)} requires {shape[0]}.")
     return [_from_base64(text, i) for i, text in enumerate(texts)]
 
 
@@ -156,9 +162,9 @@ def classification(values: Floats, count: int, labels: Sequence[str]) -> list[li
     """The classification extension: for each row its `count` highest values, as "value:index:label".
 
     Args:
-        values: (n, ...), whatever lies behind the first axis being one row.
-        count: how many; a row that has fewer gives all.
-        labels: of the indices, or none.
+        values: (n, ...); all axes after the first form one row.
+        count: values per row; a shorter row gives all of its values.
+        labels: of the indices, or empty.
     """
     rows = values.reshape(len(values), -1)
     best = np.argsort(-rows, axis=1, kind="stable")[:, :count]
@@ -167,18 +173,18 @@ def classification(values: Floats, count: int, labels: Sequence[str]) -> list[li
 
 
 def classified(values: Floats, count: int, labels: Sequence[str]) -> Iterator[list[str]]:
-    """The same texts one after another, some milliseconds' work at a time."""
+    """The texts of `classification`, in pieces that each take some milliseconds."""
     step = max(1, PIECE_TEXTS // min(count, values[0].size))
     for start in range(0, len(values), step):
         yield list(chain.from_iterable(classification(values[start : start + step], count, labels)))
 
 
-def many(number: int, what: str, plural: str = "") -> str:
-    """1 byte, 2 bytes"""
+def pluralize(number: int, what: str, plural: str = "") -> str:
+    """A number and its noun: "1 byte", "2 bytes"."""
     return f"{number} {what if number == 1 else plural or what + 's'}"
 
 
-# -- within -------------------------------------------------------------------------------------------------
+# -- helpers ------------------------------------------------------------------------------------------------
 
 
 def _sizes(name: str, shape: object) -> list[int]:
@@ -187,13 +193,13 @@ def _sizes(name: str, shape: object) -> list[int]:
     return shape
 
 
-def _shown(sizes: list[int]) -> str:
+def _shown_shape(sizes: list[int]) -> str:
     text = f"{sizes}"
-    return text if len(text) <= 100 else f"of {many(len(sizes), 'axis', 'axes')}"
+    return text if len(text) <= 100 else f"of {pluralize(len(sizes), 'axis', 'axes')}"
 
 
-def _said(datatype: object) -> str:
-    """A caller's word as it is, anything else so that it stays on one line."""
+def _shown(datatype: object) -> str:
+    """The caller's datatype, safe to print on one line."""
     if not isinstance(datatype, str):
         return "not named" if datatype is None else "not a string"
     return datatype[:20] if datatype.isalnum() else repr(datatype[:20])

@@ -1,18 +1,27 @@
-"""Files that are read while they are written: whole or not at all, and on disk before anybody is told."""
+"""Atomic file writes: readers see the old content or the new, and it is on disk before the call returns."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
 from pathlib import Path
 
 
 def listing(folder: Path) -> list[str]:
-    """Names in a folder; none where it is no folder or must not be read."""
+    """Names of the entries of a folder; empty if it does not exist, is a file or is not readable."""
     try:
         return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except OSError:
         return []
+
+
+def is_folder(path: Path) -> bool:
+    """Whether this is a folder, or a link to one; False where that cannot be found out."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def write(path: Path, data: bytes) -> None:
@@ -24,7 +33,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def flush(folder: Path) -> None:
-    """Flush a folder's entries to disk."""
+    """Flush a folder to disk, so that its new and renamed entries survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -33,11 +42,11 @@ def flush(folder: Path) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader finds the old content or the new, never a part."""
-    beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    """Write `data` to `path` atomically: through a temporary file in the same folder, flushed and renamed."""
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
-        write(beside, data)
-        beside.replace(path)
+        write(temporary, data)
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     flush(path.parent)

@@ -1,4 +1,4 @@
-"""The plan of a trial, as it stands in models/<name>/trial.json, and the verdict that its limits give."""
+"""The plan of a rollout (canary or shadow), as stored in models/<name>/trial.json, and the verdict by its limits."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RolloutPlan:
-    """Try `version` beside the served one.
+    """Try `version` while another one is served.
 
     Attributes:
-        version: the published version on trial.
-        percent: share of requests that it answers, 0-100; not used by a shadow.
-        shadow: it answers none, and sees a copy of all.
-        min_digits: digits compared before a verdict.
-        max_disagreement: largest share of digits on which the two versions may differ, 0-1.
-        max_errors: largest share of the trial's requests that may fail, 0-1.
-        id: tells this trial from an earlier one of the same version.
+        version: the published version to try.
+        percent: share of requests that a canary answers, 0-100; not used by a shadow.
+        shadow: the version answers no request and gets a copy of every one.
+        min_digits: digits to compare before the verdict.
+        max_disagreement: largest share of digits that the two versions may classify differently, 0-1.
+        max_errors: largest share of the version's requests that may fail, 0-1.
+        id: distinguishes this rollout from earlier ones of the same version.
     """
 
     version: int
@@ -31,9 +31,15 @@ class RolloutPlan:
     id: str = field(default_factory=lambda: secrets.token_hex(4))
 
     def verdict(self, requests: int, errors: int, compared: int, disagreed: int) -> str:
-        """What to do now: "" (go on), "promoted: ..." or "rolled back: ...". A shadow is never ended.
+        """The decision: "" (continue), "promoted: ..." or "rolled back: ...". A shadow always continues.
 
-        A rollback needs no full sample once the limit on errors is certain to be broken.
+        Too many errors roll back before `min_digits` are compared, once they exceed `max_errors` for that number too.
+
+        Args:
+            requests: requests that the canary answered or failed.
+            errors: requests that failed.
+            compared: digits that both versions classified.
+            disagreed: those of them with different classes.
         """
         if self.shadow:
             return ""
@@ -51,6 +57,6 @@ class RolloutPlan:
 
     @classmethod
     def from_json(cls, text: bytes) -> RolloutPlan:
-        """Raises ValueError or TypeError where the text is no plan."""
+        """Raises ValueError or TypeError if the text is not a plan."""
         known: dict[str, Any] = json.loads(text)
         return cls(**known)

@@ -1,6 +1,7 @@
-"""How Triton Inference Server is told what a model is: its configuration, as JSON and as models/<name>/config.pbtxt.
+"""A model's configuration for Triton Inference Server, as JSON and as models/<name>/config.pbtxt.
 
-With that file, models/ is a repository that Triton serves as it is, and of each model the version that we serve.
+With that file Triton can serve models/ unchanged: of each model the version that this service serves. The fields are
+those of the message ModelConfig in Triton's model_config.proto.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Any
 
 CONFIG_FILE, LABELS_FILE = "config.pbtxt", "labels.txt"
 LECTURE_OUTPUT = {"name": "lecture_output", "data_type": "TYPE_FP32", "dims": [10, 10, 1]}
-MOST_ROWS = 256
-OUTPUT_NOTHING = {"is_shape_tensor": False, "is_non_linear_format_io": False}
-INPUT_NOTHING = OUTPUT_NOTHING | {"format": "FORMAT_NONE", "allow_ragged_batch": False, "optional": False}
-GROUP_NOTHING = {"gpus": [], "secondary_devices": [], "profile": [], "passive": False, "host_policy": ""}
+MAX_BATCH_SIZE = 256
+OUTPUT_DEFAULTS = {"is_shape_tensor": False, "is_non_linear_format_io": False}
+INPUT_DEFAULTS = OUTPUT_DEFAULTS | {"format": "FORMAT_NONE", "allow_ragged_batch": False, "optional": False}
+GROUP_DEFAULTS = {"gpus": [], "secondary_devices": [], "profile": [], "passive": False, "host_policy": ""}
 BATCHING = {
-    "preferred_batch_size": [64],  # as many rows run on the event loop together (batcher.py)
+    "preferred_batch_size": [64],  # rows that the batcher runs together on the event loop
     "max_queue_delay_microseconds": 0,
     "preserve_ordering": False,
     "priority_levels": 0,
@@ -44,16 +45,16 @@ Config = dict[str, Any]
 
 
 def config(
-    name: str, versions: Sequence[int], outputs: Sequence[str], labels: bool = True, most_rows: int = MOST_ROWS
+    name: str, versions: Sequence[int], outputs: Sequence[str], labels: bool = True, most_rows: int = MAX_BATCH_SIZE
 ) -> Config:
-    """The fields of Triton's ModelConfig message that say something.
+    """The fields of ModelConfig that differ from their defaults.
 
     Args:
         name: the model's name.
-        versions: to be served.
-        outputs: the model's outputs: probabilities, and where it has it lecture_output.
-        labels: whether LABELS_FILE is there.
-        most_rows: digits in one request.
+        versions: the versions to serve.
+        outputs: names of the model's outputs: probabilities, and possibly lecture_output.
+        labels: whether LABELS_FILE exists.
+        most_rows: largest number of digits in one request.
     """
     probabilities: Config = {"name": "probabilities", "data_type": "TYPE_FP32", "dims": [10]}
     if labels:
@@ -72,25 +73,25 @@ def config(
 
 
 def complete(settings: Config, provider: str) -> Config:
-    """The same with the fields that say nothing, as Triton's own /v2/models/{model}/config shows them.
+    """The configuration with all default fields, as Triton's /v2/models/{model}/config returns it.
 
     Args:
-        settings: what config() returned.
+        settings: the result of config().
         provider: "cpu" or "cuda".
     """
     group = {"name": settings["name"], "kind": "KIND_GPU" if provider == "cuda" else "KIND_CPU", "count": 1}
     return {
         **DEFAULTS,
         **settings,
-        "input": [INPUT_NOTHING | one for one in settings["input"]],
-        "output": [OUTPUT_NOTHING | one for one in settings["output"]],
+        "input": [INPUT_DEFAULTS | one for one in settings["input"]],
+        "output": [OUTPUT_DEFAULTS | one for one in settings["output"]],
         "dynamic_batching": BATCHING,
-        "instance_group": [group | GROUP_NOTHING],
+        "instance_group": [group | GROUP_DEFAULTS],
     }
 
 
 def as_pbtxt(message: Config) -> str:
-    """Protocol Buffers' text format."""
+    """The message in the text format of Protocol Buffers."""
     return "\n".join(_lines(message)) + "\n"
 
 

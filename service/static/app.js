@@ -1,9 +1,9 @@
-// The page: strokes and pictures in, POST predict, answers out. Knows nothing of how a digit is centred or read.
+// The page: sends drawings and pictures to POST /predict and shows the predictions. The service centres the digits.
 "use strict";
 
 const INK = 0.08; // width of the pen, as a share of the board
-const SENT = 280; // side of the picture that is sent: ten times what the model reads
-const PAUSE_MS = 60; // between two questions while a pen moves
+const SENT = 280; // side of the picture that is sent, in pixels: ten times that of the model's input
+const PAUSE_MS = 60; // between two requests while drawing
 const ADDRESS = new URL("predict", document.baseURI).href;
 const $ = (id) => document.getElementById(id);
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -15,12 +15,12 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-// -- the service: asking, and waiting for it to come back ---------------------------------------------------
+// -- requests, and retrying them when the service is back ---------------------------------------------------
 
 class Failure extends Error {
   constructor(message, again) {
     super(message);
-    this.again = again; // the same question may be answered later
+    this.again = again; // whether to retry
   }
 }
 
@@ -34,12 +34,12 @@ async function ask(path, options) {
   }
   if (response.ok) return text;
   let problem = {};
-  try { problem = JSON.parse(text); } catch { /* a proxy's own page */ }
-  const said = problem.detail ?? problem.reason ?? `The service refused (${response.status}).`;
-  throw new Failure(said, [429, 502, 503, 504].includes(response.status));
+  try { problem = JSON.parse(text); } catch { /* the error page of a proxy */ }
+  const message = problem.detail ?? problem.reason ?? `The service refused (${response.status}).`;
+  throw new Failure(message, [429, 502, 503, 504].includes(response.status));
 }
 
-let recovery = null; // one for all who wait
+let recovery = null; // shared by all requests that wait
 
 function recovered(failure) {
   const say = ({ message }) => { $("notice").textContent = `${message} Trying again …`; };
@@ -57,7 +57,7 @@ function recovered(failure) {
 async function persist(attempt) {
   for (let tries = 1; ; tries++) {
     try { return await attempt(); } catch (error) {
-      if (!error.again || tries === 4) throw error; // ready, and yet this question fails: it is the question
+      if (!error.again || tries === 4) throw error; // the service is ready: the request itself fails
       await recovered(error);
     }
   }
@@ -68,7 +68,7 @@ async function predict(picture, type) {
   const answer = JSON.parse(await ask("predict", { method: "POST", body: picture, headers: { "Content-Type": type } }));
   const ms = Math.round(performance.now() - began);
   const by = `${answer.model.name} version ${answer.model.version}`;
-  if (by !== served) { // it was replaced while this page was open
+  if (by !== served) { // replaced while this page was open
     served = by;
     showModel();
   }
@@ -110,10 +110,10 @@ function complain(message) {
 // -- drawing ------------------------------------------------------------------------------------------------
 
 const board = $("board");
-let strokes = []; // each a list of points, 0 to 1 across the board; lists are replaced, never changed once drawn
-let before = []; // what undo goes back to
-let pen = null; // id of the pointer that is drawing
-let revision = 0, answered = 0, sheet = 0; // a new sheet makes answers to the old one worthless
+let strokes = []; // each a list of points, 0 to 1 across the board; finished lists are replaced, never changed
+let before = []; // earlier values of strokes, for undo
+let pen = null; // id of the pointer that draws
+let revision = 0, answered = 0, sheet = 0; // predictions for an older sheet are ignored
 let asking = false;
 
 function paint(canvas, size) {
@@ -155,7 +155,7 @@ function replace(next) {
   changed();
 }
 
-async function follow() { // one question at a time; the newest drawing is always answered in the end
+async function follow() { // one request at a time; the last one is always for the newest drawing
   asking = true;
   while (answered !== revision) {
     let mine;
@@ -217,7 +217,7 @@ new ResizeObserver(() => paint(board, Math.round(board.clientWidth * devicePixel
 
 // -- pictures -----------------------------------------------------------------------------------------------
 
-let queue = Promise.resolve(); // pictures are read in the order they came
+let queue = Promise.resolve(); // pictures are sent in the order in which they were added
 
 function take(files) {
   for (const file of files) {
@@ -233,14 +233,14 @@ function thumbnail(file) {
     const scale = Math.min(112 / bitmap.width, 112 / bitmap.height);
     const [width, height] = [bitmap.width * scale, bitmap.height * scale];
     canvas.getContext("2d").drawImage(bitmap, (112 - width) / 2, (112 - height) / 2, width, height);
-  }).catch(() => {}); // the browser cannot show every picture that the service can read
+  }).catch(() => {}); // the browser cannot show every format that the service reads
   return canvas;
 }
 
 async function read(file, entry) {
   const name = element("small", { textContent: file.name, title: file.name });
   try {
-    const type = file.type.startsWith("image/") ? file.type : "image/unknown"; // the service looks and says
+    const type = file.type.startsWith("image/") ? file.type : "image/unknown"; // the service detects the format
     const bytes = await file.arrayBuffer();
     const answer = await persist(() => predict(bytes, type));
     const again = () => { sheet++; show(answer, file.name); };

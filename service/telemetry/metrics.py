@@ -1,8 +1,8 @@
-"""What is counted, and its Prometheus form. Counting costs about a microsecond a request: plain numbers in lists,
-turned into metric families by prometheus_client only when somebody asks.
+"""Prometheus metrics. Counting costs about 1 us per request: numbers in lists, which become metric families only when
+/metrics is called.
 
-With several workers each keeps its numbers in a small file, renewed every second, and whoever is asked adds all files
-up (scoreboard.py). Numbers of a worker that died stay in the sum, so that counters never fall.
+Each of several workers writes its numbers to a file every second, and the worker that answers /metrics adds all files
+up (scoreboard.py). Numbers of a worker that died stay in the sum, so that counters never decrease.
 """
 
 from __future__ import annotations
@@ -34,11 +34,14 @@ Numbers = dict[str, list[float]]
 
 
 class Meter:
-    """The numbers of one process.
+    """The metrics of one process.
 
-    `requests` and `batches` hold histograms, as a sum and then a count for each bucket (the last is +Inf), under the
-    labels joined by a blank. `predictions` holds a count for each class under "model version". `statistics` are those
-    of the Open Inference Protocol. `events` holds one count under "kind label".
+    Attributes:
+        requests: histograms of seconds by "route method status": their sum, then a count per bucket, the last +Inf.
+        batches: histograms of rows by "model version", in the same form.
+        predictions: digits per predicted class by "model version".
+        statistics: those of the Open Inference Protocol's statistics extension.
+        events: single counts by "kind label"; the kinds are those of EVENTS.
     """
 
     def __init__(self) -> None:
@@ -53,14 +56,19 @@ class Meter:
         self.events.setdefault(f"{kind} {label}", [0.0])[0] += times
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count one answer."""
+        """Count one response. `seconds`: from the head of the request to the end of the response."""
         key = f"{route} {method} {status}"
         numbers = self.requests.get(key) or self.requests.setdefault(key, [0.0] * (len(SECONDS) + 2))
         numbers[0] += seconds
         numbers[bisect_left(SECONDS, seconds) + 1] += 1
 
     def batch(self, model: str, probabilities: NDArray[np.float32]) -> None:
-        """Count one run of a model, `model` being "name version", and the classes it found."""
+        """Count one run of a model and the classes it predicted.
+
+        Args:
+            model: "name version".
+            probabilities: float32 (rows, 10).
+        """
         rows = len(probabilities)
         numbers = self.batches.get(model) or self.batches.setdefault(model, [0.0] * (len(ROWS) + 2))
         numbers[0] += rows
@@ -70,7 +78,7 @@ class Meter:
             classes[digit] += 1
 
     def snapshot(self) -> dict[str, Any]:
-        """All numbers, as JSON can hold them."""
+        """All numbers, in types that JSON has."""
         self.events["log_lines_dropped "] = [float(dropped_lines())]
         numbers: dict[str, Numbers] = {
             "requests": self.requests,
@@ -82,7 +90,7 @@ class Meter:
 
 
 def added_up(snapshots: Iterable[dict[str, Any]]) -> dict[str, Numbers]:
-    """The sum of several workers' numbers."""
+    """The sum of several workers' snapshots: requests, batches, predictions and events."""
     total: dict[str, Numbers] = {"requests": {}, "batches": {}, "predictions": {}, "events": {}}
     for snapshot in snapshots:
         for kind, numbers in total.items():
@@ -99,7 +107,7 @@ class _Families(Collector):
     def collect(self) -> Iterator[Metric]:
         yield _histogram(
             "digits_request_duration_seconds",
-            "Time from the head of a request to the end of its answer.",
+            "Time from the head of a request to the end of its response.",
             ("route", "method", "status"),
             SECONDS,
             self._numbers["requests"],
@@ -107,13 +115,13 @@ class _Families(Collector):
         yield _histogram(
             "digits_batch_rows", "Digits in one run.", ("model", "version"), ROWS, self._numbers["batches"]
         )
-        found = CounterMetricFamily(
-            "digits_predictions", "Digits classified, by the class found.", labels=("model", "version", "digit")
+        predictions = CounterMetricFamily(
+            "digits_predictions", "Digits classified, by predicted class.", labels=("model", "version", "digit")
         )
         for key, classes in self._numbers["predictions"].items():
             for digit, count in enumerate(classes):
-                found.add_metric([*key.split(" "), str(digit)], count)
-        yield found
+                predictions.add_metric([*key.split(" "), str(digit)], count)
+        yield predictions
         yield from map(self._events, EVENTS)
         yield from self._gauges
 
@@ -143,7 +151,7 @@ def _histogram(
 
 
 def gauge(name: str, text: str, values: dict[tuple[str, ...], float], labels: tuple[str, ...] = ()) -> Metric:
-    """One gauge family, a value for each tuple of label values."""
+    """One gauge family, with one value per tuple of label values."""
     family = GaugeMetricFamily(name, text, labels=labels)
     for key, value in values.items():
         family.add_metric(key, value)
@@ -151,7 +159,7 @@ def gauge(name: str, text: str, values: dict[tuple[str, ...], float], labels: tu
 
 
 def exposition(numbers: dict[str, Numbers], gauges: Iterable[Metric]) -> bytes:
-    """The Prometheus text format."""
+    """All metrics in the Prometheus text format."""
     registry = CollectorRegistry()
     registry.register(_Families(numbers, gauges))
     return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""What the workers of one service tell each other: a small file per worker, renewed every second.
+"""State that the workers of one service share: each writes one file every second (counters, served versions).
 
 A worker writes only its own file and reads all: counters, and which version it serves. Times are of the monotonic
 clock, which all processes of a machine share and nobody sets. The supervisor takes away the files of workers that have
@@ -27,9 +27,9 @@ ALIVE_SECONDS = 5.0
 
 
 def rollout_counts(states: list[WorkerState], name: str, plan_id: str) -> dict[str, int]:
-    """What all workers together saw of one trial."""
-    trials = [state["trials"].get(name) for state in states]
-    seen = [counts for counts in trials if counts and counts["id"] == plan_id]
+    """The counts of one rollout, summed over all workers."""
+    counts_of_all = [state["trials"].get(name) for state in states]
+    seen = [counts for counts in counts_of_all if counts and counts["id"] == plan_id]
     return {key: sum(counts[key] for counts in seen) for key in ("requests", "errors", "compared", "disagreed")}
 
 
@@ -37,9 +37,9 @@ class Scoreboard:
     """The scoreboard of one service.
 
     Args:
-        folder: shared by all workers and empty when the service starts; None for a worker that is alone. It is created
-            again where it disappears.
-        state: called to learn what to publish.
+        folder: shared by all workers, empty when the service starts; None for a single worker. It is created again
+            where it disappears.
+        state: returns the state of this worker that is to be published.
     """
 
     def __init__(self, folder: Path | None, state: Callable[[], WorkerState]) -> None:
@@ -70,11 +70,11 @@ class Scoreboard:
         return [self._mine(), *self._others()]
 
     def alive(self) -> list[WorkerState]:
-        """The states of the workers that run now, by process id."""
+        """The states of the running workers, sorted by process id."""
         return sorted((state for state in self.all() if state["alive"]), key=lambda state: int(state["pid"]))
 
     def unload(self, name: str) -> None:
-        """Say that no worker shall serve this model. Raises Unavailable where the others cannot be told."""
+        """Tell all workers not to serve this model. Raises Unavailable where the others cannot be told."""
         if self._folder:
             try:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -87,13 +87,13 @@ class Scoreboard:
         self._unloaded.add(name)
 
     def load(self, name: str) -> None:
-        """Say that all workers shall serve it again."""
+        """Tell all workers to serve this model again."""
         self._unloaded.discard(name)
         if self._folder:
             (self._folder / f"{name}.unloaded").unlink(missing_ok=True)
 
     def unloaded(self) -> set[str]:
-        """Names of the models that no worker shall serve."""
+        """Names of the models that no worker may serve."""
         return {path.stem for path in self._folder.glob("*.unloaded")} if self._folder else set(self._unloaded)
 
     def _write(self, folder: Path) -> None:

@@ -1,8 +1,8 @@
-"""What the model did for how many requests and how long: the numbers behind Open Inference Protocol statistics.
+"""Counts and durations per model version: the statistics extension of the Open Inference Protocol, as Triton has it.
 
-A request waits in the queue, its rows are gathered into a batch with others', the batch runs, the results are handed
-out. Durations of a batch count once for the batch and once for each request in it, as Triton counts them. Times are
-nanoseconds. It knows numbers, and no digits.
+A request waits in the queue, its rows are gathered into a batch with those of others, the batch runs, the results are
+split. The durations of a batch count once for the batch and once for each of its requests, as in Triton. All durations
+are in nanoseconds.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Execution:
     """One run of a model.
 
     Attributes:
-        rows: digits in it.
-        requests: callers who share it.
-        waited_ns: how long they waited for it, all together.
-        input_ns, infer_ns, output_ns: gathering their rows, running, handing the results out.
+        rows: digits in the batch.
+        requests: requests that share it.
+        waited_ns: sum of their times in the queue.
+        input_ns, infer_ns, output_ns: gathering the rows, running the model, splitting the results.
     """
 
     rows: int
@@ -36,11 +36,11 @@ class Execution:
 
 
 class Statistics:
-    """The numbers of one process.
+    """The statistics of one process.
 
     Attributes:
-        requests: under "model version", what LAST_MS to OUTPUT_NS name.
-        batches: under "model version rows", what COUNT to BATCH_OUTPUT_NS name.
+        requests: by "model version", the numbers with the indices LAST_MS to OUTPUT_NS.
+        batches: by "model version rows", the numbers with the indices COUNT to BATCH_OUTPUT_NS.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Statistics:
         self.batches: Counts = {}
 
     def executed(self, model: str, run: Execution) -> None:
-        """Count one run of a model, `model` being "name version"."""
+        """Count one run of `model` ("name version")."""
         numbers = self._of(model)
         numbers[QUEUE_NS] += run.waited_ns
         numbers[INPUT_NS] += run.requests * run.input_ns
@@ -77,20 +77,20 @@ class Statistics:
         numbers[OUTPUT_NS] += output_ns
 
     def failed(self, model: str, since_ns: int) -> None:
-        """Count one request that the model, or a full queue, did not answer, or whose caller went away."""
+        """Count one request that failed: in the model, by a full queue, or because the caller disconnected."""
         numbers = self._of(model)
         numbers[FAIL] += 1
         numbers[FAIL_NS] += perf_counter_ns() - since_ns
 
     def converted(self, model: str, input_ns: int, output_ns: int) -> None:
-        """Add to an answer that was counted already what decoding its request and encoding it took."""
+        """Add the durations of decoding the request's body and of encoding its response."""
         numbers = self._of(model)
         numbers[SUCCESS_NS] += input_ns + output_ns
         numbers[INPUT_NS] += input_ns
         numbers[OUTPUT_NS] += output_ns
 
     def snapshot(self) -> dict[str, Counts]:
-        """All numbers, as JSON can hold them."""
+        """All numbers, in types that JSON has."""
         return {"requests": self.requests, "batches": self.batches}
 
     def _of(self, model: str) -> list[int]:

@@ -1,1 +1,1 @@
-"""TensorFlow Serving's REST API: its JSON in (request) and out (answer), and its routes."""
+"""TensorFlow Serving's REST API: parsing requests (request), encoding answers (answer), and the routes."""

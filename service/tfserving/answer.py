@@ -1,4 +1,4 @@
-"""Probabilities, and served versions -> TensorFlow Serving's answers."""
+"""Probabilities and loaded versions -> answers in TensorFlow Serving's JSON."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from service.engine.model import INPUT, OUTPUT
 from service.engine.version import LoadedVersion
 from service.tfserving.request import SIGNATURE, InferenceRequest
 
-STEP = 1024  # rows that are written in one go
+STEP = 1024  # rows encoded at a time
 
 
-async def predict_answer(asked: InferenceRequest, probabilities: Probabilities) -> bytes:
+async def predict_answer(request: InferenceRequest, probabilities: Probabilities) -> bytes:
     """`predictions` for a request in row format, `outputs` for one in column format."""
-    key = b"predictions" if asked.place == "instances" else b"outputs"
+    key = b"predictions" if request.place == "instances" else b"outputs"
     return await _answer(key, probabilities, np.ascontiguousarray)
 
 
 async def classify_answer(classes: list[str], probabilities: Probabilities) -> bytes:
-    """For each example the ten pairs of label and score, in the order of the classes."""
+    """For each example ten pairs [label, score], in the order of the classes."""
     return await _answer(b"results", probabilities, lambda rows: [list(zip(classes, row, strict=True)) for row in rows])
 
 
-async def _answer(key: bytes, probabilities: Probabilities, shown: Callable[[Probabilities], Any]) -> bytes:
-    """{key: what is shown of each row}, numbers as float32, which is a third shorter than as Python's floats."""
+async def _answer(key: bytes, probabilities: Probabilities, encode: Callable[[Probabilities], Any]) -> bytes:
+    """{key: [encode(row), ...]}. Numbers stay float32, which print a third shorter than Python floats."""
     rows = (probabilities[start : start + STEP] for start in range(0, len(probabilities), STEP))
-    pieces = await cooperate(orjson.dumps(shown(some), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for some in rows)
+    pieces = await cooperate(orjson.dumps(encode(some), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] for some in rows)
     return b'{"%b":[%b]}' % (key, b",".join(pieces))
 
 
-def model_status(found: Iterable[LoadedVersion]) -> dict[str, Any]:
-    """`model_version_status` of what is served, newest version first."""
+def model_status(versions: Iterable[LoadedVersion]) -> dict[str, Any]:
+    """`model_version_status` of the versions, newest first."""
     ok = {"error_code": "OK", "error_message": ""}
-    versions = sorted((served.version for served in found), reverse=True)
-    return {"model_version_status": [{"version": str(v), "state": "AVAILABLE", "status": ok} for v in versions]}
+    numbers = sorted((served.version for served in versions), reverse=True)
+    return {"model_version_status": [{"version": str(v), "state": "AVAILABLE", "status": ok} for v in numbers]}
 
 
 def model_metadata(served: LoadedVersion) -> dict[str, Any]:

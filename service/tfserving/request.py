@@ -1,6 +1,6 @@
 """TensorFlow Serving's JSON -> digits and pictures. It knows nothing of HTTP.
 
-A digit is 28x28, 28x28x1 or 784 numbers, or {"pixels": digit}; a picture {"b64": text} or {"image": {"b64": text}}.
+A digit is 28x28, 28x28x1 or 784 numbers, or {"pixels": digit}. A picture is {"b64": text} or {"image": {"b64": text}}.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from service.inputs.pictures import from_base64
 from service.inputs.pixels import check_count
 
 SIGNATURE = "serving_default"
-STEP = 64  # digits that are decoded in one go
+STEP = 64  # digits decoded at a time
 LIST = re.compile(rb'"(?:instances|inputs|examples|pixels)"_:_(?=\[)'.replace(b"_", SPACE))
-SEARCHED_BYTES = 1024  # the list begins early
-WHAT_IS_TAKEN = f'a digit is 28x28, 28x28x1 or 784 numbers 0-255, {{"{INPUT}": digit}}, or a picture {{"b64": "..."}}'
-EXAMPLES = f'Send {{"examples": [{{"{INPUT}": digit}}, ...]}}; {WHAT_IS_TAKEN}.'
+SEARCHED_BYTES = 1024  # the list begins within these
+ACCEPTED = f'a digit is 28x28, 28x28x1 or 784 numbers 0-255, {{"{INPUT}": digit}}, or a picture {{"b64": "..."}}'
+EXAMPLES = f'Send {{"examples": [{{"{INPUT}": digit}}, ...]}}; {ACCEPTED}.'
 
 Picture = bytes
 
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """What one request asks.
+    """One parsed request.
 
     Attributes:
-        place: the key that the digits came under, for messages.
-        items: parsed JSON, a digit or a picture each; or PLACEHOLDER, where `cut` has them.
-        context: features that all items share, which are then objects.
-        cut: the text of the items.
-        whole: parses them all, should it be that they cannot be in pieces.
+        place: the JSON key of the digits, for error messages.
+        items: parsed JSON, each a digit or a picture; PLACEHOLDER if they are in `chunked`.
+        context: features that all items share (:classify only); the items are then objects.
+        chunked: the items of a long list, as text that is parsed in chunks.
+        whole: parses the whole document, in case the list cannot be parsed in chunks.
     """
 
     place: str
     items: Any
     context: dict[str, Any] | None = None
-    cut: ChunkedList | None = None
+    chunked: ChunkedList | None = None
     whole: Callable[[], InferenceRequest] | None = None
 
     def pieces(self, max_instances: int) -> Iterator[Pixels | Picture | None]:
-        """Its digits in order, in pieces of some milliseconds' work; a picture is a piece of its own, not decoded yet.
+        """The digits in order, in pieces that each take some milliseconds; a picture is one piece, not decoded yet.
 
-        None means that the list ends elsewhere than it seemed: forget what came before it.
+        None means that the list ended elsewhere than assumed: discard all pieces before it.
 
         Raises:
-            BadRequest: one of them is neither; the sentence says which.
+            BadRequest: an item is neither digit nor picture; the message names it.
             PayloadTooLarge: there are more than `max_instances`.
         """
         first = 0
@@ -73,9 +73,9 @@ class InferenceRequest:
 
     def _batches(self, max_instances: int) -> Iterator[list[Any]]:
         items = self.items
-        if self.cut and self.whole:
-            for place in self.cut.chunks():
-                batch = self.cut.elements(*place)
+        if self.chunked and self.whole:
+            for place in self.chunked.chunks():
+                batch = self.chunked.elements(*place)
                 yield batch
                 if not batch:
                     items = self.whole().items
@@ -100,34 +100,34 @@ class InferenceRequest:
 
 
 def predict_request(body: bytes) -> InferenceRequest:
-    """The document of :predict, in row format (instances) or column format (inputs). Raises BadRequest."""
+    """Parse the body of :predict, in row format (instances) or column format (inputs). Raises BadRequest."""
     return _read(body, _predict_request)
 
 
 def classify_request(body: bytes) -> InferenceRequest:
-    """The document of :classify: examples, and a context of features that all of them share. Raises BadRequest."""
+    """Parse the body of :classify: examples, and a context of features that they share. Raises BadRequest."""
     return _read(body, _classify_request)
 
 
-def _read(body: bytes, find: Callable[[bytes], InferenceRequest]) -> InferenceRequest:
-    """What `find` finds in the document, its list cut out where that is long."""
+def _read(body: bytes, parse: Callable[[bytes], InferenceRequest]) -> InferenceRequest:
+    """Apply `parse` to the body; a long list is left out and becomes `chunked`."""
     key = LIST.search(body, 0, SEARCHED_BYTES) if len(body) > PIECE_BYTES else None
     if key:
-        cut = ChunkedList(body, key.end() + 1, max(key.end() + 1, body.rfind(b"]")))
-        with suppress(BadRequest):  # it may be another list that ends there
-            asked = find(cut.rest())
-            if asked.items == PLACEHOLDER:
-                return replace(asked, cut=cut, whole=lambda: find(body))
-    return find(body)
+        chunked = ChunkedList(body, key.end() + 1, max(key.end() + 1, body.rfind(b"]")))
+        with suppress(BadRequest):  # the last "]" may end another list
+            request = parse(chunked.rest())
+            if request.items == PLACEHOLDER:
+                return replace(request, chunked=chunked, whole=lambda: parse(body))
+    return parse(body)
 
 
 def _predict_request(body: bytes) -> InferenceRequest:
     document = _document(body)
     if ("instances" in document) == ("inputs" in document):
-        raise BadRequest(f'Send either {{"instances": [digit, ...]}} or {{"inputs": [digit, ...]}}; {WHAT_IS_TAKEN}.')
+        raise BadRequest(f'Send either {{"instances": [digit, ...]}} or {{"inputs": [digit, ...]}}; {ACCEPTED}.')
     if "instances" in document:
-        return _asked("instances", document["instances"])
-    return _asked(*_column(document["inputs"]))
+        return _request("instances", document["instances"])
+    return _request(*_column(document["inputs"]))
 
 
 def _classify_request(body: bytes) -> InferenceRequest:
@@ -135,7 +135,7 @@ def _classify_request(body: bytes) -> InferenceRequest:
     context, examples = document.get("context", {}), document.get("examples")
     if not isinstance(context, dict) or not (isinstance(examples, list) or examples == PLACEHOLDER):
         raise BadRequest(EXAMPLES)
-    return replace(_asked("examples", examples), context=context)
+    return replace(_request("examples", examples), context=context)
 
 
 def _document(body: bytes) -> dict[str, Any]:
@@ -143,18 +143,18 @@ def _document(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BadRequest("The body must be a JSON object.")
     if document.get("signature_name", SIGNATURE) not in (SIGNATURE, "", None):
-        raise BadRequest(f'There is no such signature; leave signature_name out, or send "{SIGNATURE}".')
+        raise BadRequest(f'signature_name is unknown; leave it out, or send "{SIGNATURE}".')
     return document
 
 
-def _asked(place: str, items: Any) -> InferenceRequest:
+def _request(place: str, items: Any) -> InferenceRequest:
     if items != PLACEHOLDER and (not isinstance(items, list) or not items):
-        raise BadRequest(f"{place} must be a list of at least one digit; {WHAT_IS_TAKEN}.")
+        raise BadRequest(f"{place} must be a list of at least one digit; {ACCEPTED}.")
     return InferenceRequest(place, items)
 
 
 def _column(inputs: Any) -> tuple[str, Any]:
-    """Column format names the tensor or, as there is one alone, may leave its name out."""
+    """The place and the list of column format. The name of the only tensor may be left out."""
     if not isinstance(inputs, dict):
         return "inputs", inputs
     if len(inputs) == 1:
@@ -177,11 +177,11 @@ def _item(value: Any, place: str) -> Any:
             return _picture(content["b64"], place)
         if name == INPUT:
             return _without_channel(content)
-    raise BadRequest(f"{place} is not a digit; {WHAT_IS_TAKEN}.")
+    raise BadRequest(f"{place} is not a digit; {ACCEPTED}.")
 
 
 def _without_channel(digit: Any) -> Any:
-    """28x28x1 -> 28x28; anything else as it is, for digits_from_list to take or to refuse by name."""
+    """28x28x1 -> 28x28; anything else unchanged: digits_from_list validates it."""
     try:
         return [[pixel for (pixel,) in row] for row in digit] if type(digit[0][0]) is list else digit
     except (TypeError, ValueError, LookupError):
@@ -192,4 +192,4 @@ def _picture(text: Any, place: str) -> Picture:
     try:
         return from_base64(text)
     except ValueError:
-        raise BadRequest(f"{place} holds a b64 that is not base64 of a picture file.") from None
+        raise BadRequest(f"The b64 of {place} is not a picture file in base64.") from None

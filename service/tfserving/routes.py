@@ -1,4 +1,4 @@
-"""/v1/models/...: TensorFlow Serving's REST API, so that its clients work unchanged. Errors are {"error": sentence}."""
+"""/v1/models/...: the routes of TensorFlow Serving's REST API. Errors are {"error": "<sentence>"}."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from service.tfserving.answer import classify_answer, model_metadata, model_stat
 from service.tfserving.request import InferenceRequest, classify_request, predict_request
 
 VERBS, METHODS = ("predict", "classify", "regress"), ["GET", "POST", "PUT", "PATCH", "DELETE"]
-NO_REGRESSION = "A digit is a class and not a quantity: regress has no meaning here. Use :predict or :classify."
+NO_REGRESSION = "regress is not supported, because a digit is a class and not a quantity. Use :predict or :classify."
 
 Schema = dict[str, Any]
 Verb = Callable[[bytes, str, str, Scope, Receive], Awaitable[bytes]]
-Which = Callable[..., str]
+Selector = Callable[..., str]  # a FastAPI dependency: path parameters -> number or label
 
 ERROR: Schema = {
-    "description": "Refused; `error` says why",
+    "description": "Error; `error` says why",
     "content": {
         "application/json": {
             "schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
@@ -65,7 +65,7 @@ def _live() -> str:
     return ""
 
 
-def _numbered(version: Annotated[str, Path(description="Number of a version that answers.")]) -> str:
+def _numbered(version: Annotated[str, Path(description="Number of a version that is served.")]) -> str:
     if not (version.isascii() and version.isdigit()):
         raise NotFound("A version is a whole number; labels are under /labels.")
     return version
@@ -74,12 +74,12 @@ def _numbered(version: Annotated[str, Path(description="Number of a version that
 def _labelled(
     engine: EngineDep, name: Name, label: Annotated[str, Path(description="stable, or canary while there is one.")]
 ) -> str:
-    if label not in answering(engine, name):  # a number may be a version, and is no label
+    if label not in answering(engine, name):  # a version's number is not accepted as a label
         raise no_such_version(engine, name, label)
     return label
 
 
-PATHS: dict[str, Which] = {
+PATHS: dict[str, Selector] = {
     "/v1/models/{name}": _live,
     "/v1/models/{name}/versions/{version}": _numbered,
     "/v1/models/{name}/labels/{label}": _labelled,
@@ -87,7 +87,7 @@ PATHS: dict[str, Which] = {
 
 
 class TensorFlowServing:
-    """The verbs behind the colon: predict and classify."""
+    """The verbs of the API: predict, classify, and regress, which is not supported."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -95,16 +95,16 @@ class TensorFlowServing:
 
     async def predict(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
         inference = self._context.inference(scope["request_id"])
-        asked = predict_request(body)
-        probabilities = await self._answer(inference, asked, len(body), name, version, receive)
-        answer = await predict_answer(asked, probabilities)
+        request = predict_request(body)
+        probabilities = await self._answer(inference, request, len(body), name, version, receive)
+        answer = await predict_answer(request, probabilities)
         inference.finish()
         return answer
 
     async def classify(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
         inference = self._context.inference(scope["request_id"])
-        asked = classify_request(body)
-        probabilities = await self._answer(inference, asked, len(body), name, version, receive)
+        request = classify_request(body)
+        probabilities = await self._answer(inference, request, len(body), name, version, receive)
         answer = await classify_answer(inference.version.model.classes(), probabilities)
         inference.finish()
         return answer
@@ -113,8 +113,8 @@ class TensorFlowServing:
         raise BadRequest(NO_REGRESSION)
 
     async def call(self, verb: Verb, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
-        """The JSON answer. Raises DigitsError."""
-        resolve_version(self._context.engine, name, version)  # 404 before the body is read
+        """Read the body and return the JSON answer. Raises DigitsError."""
+        resolve_version(self._context.engine, name, version)  # answers 404 before reading the body
         return await verb(await read_body(scope, receive, self._settings), name, version, scope, receive)
 
     def direct(self, name: str) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
@@ -127,78 +127,78 @@ class TensorFlowServing:
         return handler
 
     async def _answer(
-        self, inference: Inference, asked: InferenceRequest, size: int, name: str, version: str, receive: Receive
+        self, inference: Inference, request: InferenceRequest, size: int, name: str, version: str, receive: Receive
     ) -> Probabilities:
-        pixels = await self._pixels(asked, size)
+        pixels = await self._pixels(request, size)
         return await while_connected(inference.predict(name, version, pixels), receive, size)
 
-    async def _pixels(self, asked: InferenceRequest, size: int) -> Pixels:
+    async def _pixels(self, request: InferenceRequest, size: int) -> Pixels:
         found: list[Pixels] = []
         pictures = at = 0
-        for piece in asked.pieces(self._settings.max_instances):
+        for piece in request.pieces(self._settings.max_instances):
             if piece is None:
                 found, pictures, at = [], 0, 0
                 continue
             if isinstance(piece, bytes):
                 pictures += 1
                 if pictures > self._settings.max_files:
-                    raise PayloadTooLarge(f"At most {self._settings.max_files} pictures are taken in one request.")
-                picture = await decode_picture(piece, self._settings.max_image_pixels, f"{asked.place}[{at}]")
+                    raise PayloadTooLarge(f"At most {self._settings.max_files} pictures are accepted per request.")
+                picture = await decode_picture(piece, self._settings.max_image_pixels, f"{request.place}[{at}]")
                 piece = picture[np.newaxis]
             found.append(piece)
             at += len(piece)
-            if size > BIG_BYTES:  # between two pieces of a big request, others pass
+            if size > BIG_BYTES:  # let other requests run between two pieces
                 await asyncio.sleep(0)
         return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def router(serving: TensorFlowServing) -> APIRouter:
-    """All calls: for the version that is served, for one by its number, for one by its label."""
+    """All routes: for the served version, a version by number, and a version by label."""
     routes = APIRouter(tags=["TensorFlow Serving"], responses={400: ERROR, 404: ERROR})
-    for path, which in PATHS.items():
-        nameless = path.rpartition("{")[0] + ":{verb}"  # which would otherwise be the name
+    for path, select in PATHS.items():
+        nameless = path.rpartition("{")[0] + ":{verb}"  # else ":predict" would match as a name
         routes.add_api_route(nameless, _nameless, methods=METHODS, include_in_schema=False)
-        _add_verb(routes, path, which, serving, serving.predict, PREDICT, "Classify digits")
-        _add_verb(routes, path, which, serving, serving.classify, CLASSIFY, "Classify digits into labels and scores")
-        _add_verb(routes, path, which, serving, serving.regress, {}, "No meaning for digits: always 400")
+        _add_verb(routes, path, select, serving, serving.predict, PREDICT, "Classify digits")
+        _add_verb(routes, path, select, serving, serving.classify, CLASSIFY, "Classify digits into labels and scores")
+        _add_verb(routes, path, select, serving, serving.regress, {}, "Not supported for digits: always 400")
         routes.add_api_route(f"{path}:{{verb}}", _other, methods=METHODS, include_in_schema=False)
-        _add_reads(routes, path, which)
+        _add_reads(routes, path, select)
     return routes
 
 
 def _add_verb(
-    routes: APIRouter, path: str, which: Which, serving: TensorFlowServing, verb: Verb, schema: Schema, summary: str
+    routes: APIRouter, path: str, select: Selector, serving: TensorFlowServing, verb: Verb, schema: Schema, summary: str
 ) -> None:
     extra = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
     more: dict[int | str, Schema] = {408: ERROR, 413: ERROR, 415: ERROR, 503: ERROR}
 
     @routes.post(f"{path}:{verb.__name__}", summary=summary, openapi_extra=extra, responses=more)
-    async def _(request: Request, name: Name, version: str = Depends(which)) -> Response:
+    async def _(request: Request, name: Name, version: str = Depends(select)) -> Response:
         body = await serving.call(verb, name, version, request.scope, request.receive)
         return Response(body, media_type="application/json")
 
 
 async def _nameless(verb: str) -> None:
     raise NotFound(
-        f"Nothing is named before {f':{verb[:40]}'!r}; the calls are /v1/models/<name>[/versions/<n>]:<verb>."
+        f"The model's name is missing before {f':{verb[:40]}'!r}; call /v1/models/<name>[/versions/<n>]:<verb>."
     )
 
 
 async def _other(verb: str) -> None:
-    """Any other method, or any other verb."""
+    """Any other method or verb."""
     if verb in VERBS:
         raise HTTPException(405, headers={"Allow": "POST"})
-    raise NotFound(f"There is no such verb; there are: {', '.join(VERBS)}.")
+    raise NotFound(f"The verb is unknown; the verbs are: {', '.join(VERBS)}.")
 
 
-def _add_reads(routes: APIRouter, path: str, which: Which) -> None:
-    @routes.get(path, summary="Versions that answer")
-    async def status(engine: EngineDep, name: Name, version: str = Depends(which)) -> dict[str, Any]:
+def _add_reads(routes: APIRouter, path: str, select: Selector) -> None:
+    @routes.get(path, summary="Status of the served versions")
+    async def status(engine: EngineDep, name: Name, version: str = Depends(select)) -> dict[str, Any]:
         if version:
             return model_status([resolve_version(engine, name, version)])
-        # KServe's clients want name and ready; those of TensorFlow Serving ignore keys that they do not know
+        # name and ready are for KServe's clients; TensorFlow Serving's clients ignore unknown keys
         return {"name": name, "ready": True} | model_status(answering(engine, name).values())
 
-    @routes.get(f"{path}/metadata", summary="The signature of the model")
-    async def metadata(engine: EngineDep, name: Name, version: str = Depends(which)) -> dict[str, Any]:
+    @routes.get(f"{path}/metadata", summary="Signature of the model")
+    async def metadata(engine: EngineDep, name: Name, version: str = Depends(select)) -> dict[str, Any]:
         return model_metadata(resolve_version(engine, name, version))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 from tests.compose.engine import call, docker, free_port, inspect, logs, until
 from tests.compose.stream import stream
 from tests.compose.test_image import LOCKED
@@ -73,7 +73,7 @@ def test_the_largest_requests_it_allows_fit_and_larger_ones_are_refused(small: S
 def test_a_new_version_is_taken_up(small: Small) -> None:
     """The version is tried out in a process of its own, beside the one that serves: both have to fit."""
     container, port, models = small
-    repository = Repository(models)
+    repository = RepositoryWriter(models)
     before = repository.current("digits")
     other = next(version for version in repository.versions("digits") if version != before)
     with stream(port) as asking:

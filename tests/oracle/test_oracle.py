@@ -16,6 +16,7 @@ from tests.support.grpc_client import grpc_port
 from tests.support.models import publish
 from tests.support.server import Server
 
+pytestmark = pytest.mark.slow
 RECORDING = json.loads((Path(__file__).parent / "triton.json").read_text())
 
 

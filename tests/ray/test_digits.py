@@ -17,7 +17,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import ray
 from ray import serve
 
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 
 ROOT = Path(__file__).parents[2]
 SEVEN = (ROOT / "docs/seven.png").read_bytes()
@@ -80,7 +80,7 @@ def test_refusals_are_ours(client: httpx.Client) -> None:
 
 
 def test_a_new_version_is_taken_up_and_nobody_notices(client: httpx.Client, models: Path) -> None:
-    repository = Repository(models)
+    repository = RepositoryWriter(models)
     before = repository.current("digits")
     other = next(version for version in repository.versions("digits") if version != before)
     seen = {before}

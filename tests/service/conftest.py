@@ -47,6 +47,6 @@ def server(models_dir: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def strict_server(models_dir: Path) -> Iterator[Server]:
-    """The same with low limits and a short patience."""
-    with Server(models_dir, **LIMITS, body_timeout_s=1) as running:
+    """The same with low limits."""
+    with Server(models_dir, **LIMITS) as running:
         yield running

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
+import os
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import numpy as np
 import pytest
 
-from service.concurrency import SLICE_S, cooperate
+from service import concurrency
+from service.concurrency import NICENESS, SLICE_S, cooperate, give_way
 from service.openinference import answer, request, tensors
 from service.openinference.grpc import converters as infer
 from service.openinference.request import RequestedOutput
@@ -38,21 +40,46 @@ def with_turns(work: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[Any, int]:
     return asyncio.run(both())
 
 
-def test_all_parts_in_their_order_and_short_ones_without_a_turn() -> None:
-    assert with_turns(lambda: cooperate(range(100))) == (list(range(100)), 1)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time in seconds, which passes only where a test says so: how busy the machine is does not matter."""
+    now = [0.0]
+    monkeypatch.setattr(concurrency, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_all_parts_in_their_order_and_short_ones_without_a_turn(clock: list[float]) -> None:
+    def short(i: int) -> int:
+        clock[0] += SLICE_S / 101
+        return i
+
+    assert with_turns(lambda: cooperate(map(short, range(100)))) == (list(range(100)), 1)
     assert with_turns(lambda: cooperate([])) == ([], 1)
 
 
-def test_others_pass_between_two_long_parts() -> None:
+def test_others_pass_between_two_long_parts(clock: list[float]) -> None:
     def slow(i: int) -> int:
-        end = time.perf_counter() + 2 * SLICE_S
-        while time.perf_counter() < end:
-            pass
+        clock[0] += 2 * SLICE_S
         return i
 
-    found, turns = with_turns(lambda: cooperate(map(slow, range(10))))
-    assert found == list(range(10))
-    assert turns >= 10
+    assert with_turns(lambda: cooperate(map(slow, range(10)))) == (list(range(10)), 11)
+
+
+def test_a_thread_gives_way_and_stays_within_what_the_system_allows() -> None:
+    """Whatever niceness these tests run at: 10 above it, and 19 at most."""
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    found = []
+
+    def lower_twice() -> None:
+        for _ in range(2):
+            give_way()
+            found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    thread = threading.Thread(target=lower_twice)
+    thread.start()
+    thread.join()
+    assert found == [min(19, own + NICENESS), min(19, own + 2 * NICENESS)]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
 
 
 @pytest.mark.parametrize("in_binary", [False, True])

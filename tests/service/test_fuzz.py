@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance
 from tests.support.refusals import LEAKS
 from tests.support.server import Server
 
+pytestmark = pytest.mark.slow
 ADMIN_KEY = "fuzz"
 EXAMPLES = settings(deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 CHECKS = [not_a_server_error, response_schema_conformance]

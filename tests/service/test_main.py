@@ -25,6 +25,7 @@ from tests.support.models import BROKEN, card_for, classifier, digits, publish, 
 from tests.support.server import PATIENCE_S, ROOT, Server, environment, run_to_end
 
 Process = subprocess.CompletedProcess[str]
+pytestmark = pytest.mark.slow  # the service is started, some fifty times
 SENTENCE = r"Cannot start: \S.{10,300}"
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document tells the truth: every call, what it takes, and every refusal it can give."""
+"""The OpenAPI document is complete: every route, its bodies, and every error status."""
 
 from __future__ import annotations
 
@@ -50,6 +50,17 @@ def test_predict_takes_every_form(document: dict[str, Any]) -> None:
     assert {form["minItems"] for form in digit["oneOf"]} == {28, 784}
 
 
+def test_every_json_body_of_our_own_calls_rejects_unknown_fields(document: dict[str, Any]) -> None:
+    schemas, found = document["components"]["schemas"], []
+    for path, _, operation in operations(document):
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if body and not path.startswith(("/v1", "/v2")):
+            reference = body["schema"].get("$ref", "").rpartition("/")[2]
+            assert schemas.get(reference, body["schema"])["additionalProperties"] is False, path
+            found.append(path)
+    assert set(found) == {"/predict", "/feedback"}
+
+
 def test_predict_names_every_status_that_it_gives(document: dict[str, Any]) -> None:
     documented = {int(status) for status in document["paths"]["/predict"]["post"]["responses"]}
     given = {status for refusal in REFUSALS if isinstance(status := refusal.status, int)} - {405}
@@ -57,7 +68,7 @@ def test_predict_names_every_status_that_it_gives(document: dict[str, Any]) -> N
     assert set(document["paths"]["/predict"]["post"]["responses"]["200"]["content"]) == {"application/json", "text/csv"}
 
 
-def test_every_refusal_is_documented_as_the_problem_it_is(document: dict[str, Any]) -> None:
+def test_every_error_status_is_documented_as_a_problem_document(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
         if path.startswith(("/v1", "/v2", "/health")):
             continue

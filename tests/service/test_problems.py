@@ -1,4 +1,4 @@
-"""Errors on the wire: each is a problem document with a sentence, an id, and nothing of this machine."""
+"""Errors as HTTP responses: problem documents with a sentence and a request id that reveal nothing about the server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def every_error() -> list[type[DigitsError]]:
 
 @pytest.fixture(scope="module")
 def failing(models_dir: Path) -> FastAPI:
-    """The service with routes that fail as they are told."""
+    """The service with routes that raise a given error."""
     app = create_app(Settings(models_dir=models_dir))
 
     def fail(request: Request) -> None:
@@ -107,7 +107,7 @@ def test_unknown_methods(app: FastAPI, method: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/fails", "/fails/here"])
-def test_whatever_fails_unforeseen_is_a_500_without_a_trace_of_this_machine(
+def test_an_unexpected_exception_is_a_500_that_reveals_nothing(
     failing: FastAPI, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
@@ -126,7 +126,7 @@ def test_the_callers_own_id_comes_back(app: FastAPI, server: Server) -> None:
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "é", "a\tb", "\x00"])
-def test_an_id_that_is_none_is_replaced(app: FastAPI, given: str) -> None:
+def test_an_unusable_request_id_is_replaced(app: FastAPI, given: str) -> None:
     answer = call(app, "GET", "/health/live", headers={"X-Request-ID": given})
     assert answer.headers["x-request-id"] != given
     assert re.fullmatch(r"[!-~]{8,}", answer.headers["x-request-id"])
@@ -145,7 +145,7 @@ def test_ids_differ(app: FastAPI) -> None:
     ["/v2/models/digits/infer/", "/v2/health/live/", "/v1/models/digits:predict/", "/predict/", "/docs/", "/models/"],
 )
 def test_a_slash_too_many_is_404_and_no_redirect(app: FastAPI, method: str, path: str) -> None:
-    """A redirect would be to whatever the Host header names."""
+    """A redirect would trust the Host header."""
     answer = call(app, method, path, b"{}", {"Host": "evil.example"})
     assert answer.status == 404
     assert "location" not in answer.headers

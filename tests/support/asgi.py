@@ -40,8 +40,12 @@ async def acall(
     body: bytes | Sequence[bytes] = b"",
     headers: Mapping[str, str] | None = None,
     gone: asyncio.Event | None = None,
+    unfinished: bool = False,
 ) -> Answer:
-    """One request. A body of several pieces comes in as many messages; setting `gone` is the client going away."""
+    """One request. A body of several pieces comes in as many messages; setting `gone` is the client going away.
+
+    Of an `unfinished` body the rest never comes.
+    """
     pieces = [body] if isinstance(body, bytes) else list(body)
     raw = {name.lower().encode(): value.encode("latin-1") for name, value in (headers or {}).items()}
     if isinstance(body, bytes):
@@ -67,7 +71,7 @@ async def acall(
 
     async def receive() -> Message:
         if pieces:
-            return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+            return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces) or unfinished}
         await over.wait()
         return {"type": "http.disconnect"}
 

@@ -42,7 +42,7 @@ def as_npy(array: NDArray[Any], allow_pickle: bool = False) -> bytes:
 
 
 def npy_header(header: str, data: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
-    """A .npy file whose header says whatever one likes."""
+    """A .npy file with any header."""
     text = header.encode("latin-1") + b"\n"
     size = struct.pack("<H" if version[:1] == b"\x01" else "<I", len(text))
     return b"\x93NUMPY" + version + size + text + data

@@ -18,7 +18,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from service.engine.model import Model
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 
 
 def classifier(shift: int = 0, weights: NDArray[np.float32] | None = None, **changes: Any) -> bytes:
@@ -134,7 +134,7 @@ def publish(
 ) -> int:
     """Publish a `classifier(shift)` with a full card, and promote it."""
     data = classifier(shift, weights)
-    repository = Repository(root)
+    repository = RepositoryWriter(root)
     version = repository.publish(name, lambda _: data, card_for(data))
     if promote:
         repository.promote(name, version)
@@ -143,7 +143,7 @@ def publish(
 
 def publish_broken(root: Path, data: bytes, name: str = "digits", **card: Any) -> int:
     """Publish and promote bytes that must not be served, with a card that fits them."""
-    repository = Repository(root)
+    repository = RepositoryWriter(root)
     version = repository.publish(name, lambda _: data, card)
     repository.promote(name, version)
     return version

@@ -138,6 +138,8 @@ REFUSALS = [
     # -- not JSON --------------------------------------------------------------------------------------------
     Refusal("not JSON", b"hello", JSON, 400, says="not JSON"),
     Refusal("only space", b"  \n ", JSON, 400),
+    Refusal("an unknown field", as_json(digits(3), label=3), JSON, 422, "label", "the only field is instances"),
+    Refusal("an unknown field before", b'{"x": 1, ' + as_json(digits(3))[1:], JSON, 422, "x", "no field 'x'"),
     Refusal("cut JSON", as_json(digits(3))[:-3], JSON, 400),
     Refusal("trailing comma", as_json(digits(3))[:-2] + b",]}", JSON, 400),
     Refusal("two documents", as_json(digits(3)) * 2, JSON, 400),

@@ -17,6 +17,7 @@ import httpx
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
+KEPT = re.compile("(PATH|HOME|LANG|COVERAGE_PROCESS_CONFIG|COVERAGE_PROCESS_START)$")
 ADDRESS = re.compile(r" at (http://\S+:(\d+))")
 
 
@@ -25,8 +26,8 @@ def command(*flags: str) -> list[str]:
 
 
 def environment(**settings: Any) -> dict[str, str]:
-    """The environment of a fresh shell, with these settings as DIGITS_*."""
-    wanted = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    """The environment of a fresh shell, with these settings as DIGITS_*; `make coverage` measures servers too."""
+    wanted = {name: value for name, value in os.environ.items() if KEPT.match(name)}
     return wanted | {f"DIGITS_{name.upper()}": str(value) for name, value in settings.items()}
 
 
@@ -89,11 +90,11 @@ class Server:
         return self.process.returncode, "".join(self._lines)
 
     def socket(self, receive_buffer: int = 0) -> socket.socket:
-        """A bare connection. Whatever is waited for longer than its timeout does not come."""
+        """A bare connection. Reading from it raises TimeoutError after PATIENCE_S."""
         connection = socket.socket()
         if receive_buffer:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE_S)
         try:
             connection.connect(("127.0.0.1", self.port))
         except OSError:

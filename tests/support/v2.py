@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
 from tests.support.models import card_for, classifier
 from tests.support.refusals import LEAKS
 
@@ -131,9 +131,9 @@ def publish_with_lecture_output(root: Path, shift: int = 0, name: str = "digits"
     data = with_lecture_output(shift)
     outputs = [{"name": "probabilities"}, {"name": "lecture_output"}]
     card = card_for(data) | {"classes": [str(i) for i in range(10)], "outputs": outputs}
-    version = Repository(root).publish(name, lambda _: data, card)
+    version = RepositoryWriter(root).publish(name, lambda _: data, card)
     if promote:
-        Repository(root).promote(name, version)
+        RepositoryWriter(root).promote(name, version)
     return version
 
 

@@ -4,6 +4,7 @@ The runs are made once a session: most tests look at the same two, a test that c
 """
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from PIL import Image
 from rich.console import Console
 from sklearn.datasets import load_digits
 
-from service.repository.repository import Repository
+from service.repository.writer import RepositoryWriter
+from tests.training.command_line import Done, Typed
 from tests.training.files import write_kaggle
+from training import __main__ as command_line
 from training.config import TrainConfig
-from training.digits import Digits
+from training.data.digits import LabelledDigits
 from training.runs import Run
 
 QUIET = Console(quiet=True)
@@ -44,14 +47,14 @@ def enlarge(image: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def handwriting() -> Digits:
+def handwriting() -> LabelledDigits:
     """1,797 labelled digits."""
     bunch = load_digits()
-    return Digits(np.stack([enlarge(image) for image in bunch.images]), bunch.target.astype(np.uint8))
+    return LabelledDigits(np.stack([enlarge(image) for image in bunch.images]), bunch.target.astype(np.uint8))
 
 
 @pytest.fixture(scope="session")
-def kaggle(tmp_path_factory: pytest.TempPathFactory, handwriting: Digits) -> Path:
+def kaggle(tmp_path_factory: pytest.TempPathFactory, handwriting: LabelledDigits) -> Path:
     """Kaggle's folder: 1,500 labelled digits (1,350 and 150 after the split) and 297 without labels."""
     return write_kaggle(tmp_path_factory.mktemp("data") / "kaggle", handwriting.pixels, handwriting.labels, 297)
 
@@ -77,11 +80,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory, small_config: Callable[..., T
 
 
 @pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory, runs: dict[str, Run]) -> Repository:
+def published(tmp_path_factory: pytest.TempPathFactory, runs: dict[str, Run]) -> RepositoryWriter:
     """A repository with both runs: version 1 is lecture-cnn and served, version 2 is ten-way. Look, do not change."""
     from training.export import export
 
-    repository = Repository(tmp_path_factory.mktemp("repository") / "models")
+    repository = RepositoryWriter(tmp_path_factory.mktemp("repository") / "models")
     for run in runs.values():
         export(run, repository, "digits", QUIET)
     repository.promote("digits", 1)
@@ -89,7 +92,26 @@ def published(tmp_path_factory: pytest.TempPathFactory, runs: dict[str, Run]) ->
 
 
 @pytest.fixture
-def repository(tmp_path: Path, published: Repository) -> Repository:
+def repository(tmp_path: Path, published: RepositoryWriter) -> RepositoryWriter:
     """A copy of `published` that a test may change."""
     shutil.copytree(published.root, tmp_path / "models")
-    return Repository(tmp_path / "models")
+    return RepositoryWriter(tmp_path / "models")
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Typed:
+    """`python -m training <words>` in an empty folder, within this process: TensorFlow need not be loaded each time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*words: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["training", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        code = ended.value.code
+        if isinstance(code, str):  # Python prints it on standard error and exits with 1
+            print(code, file=sys.stderr)
+            code = 1
+        return Done(code or 0, *capfd.readouterr())
+
+    return run

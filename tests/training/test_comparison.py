@@ -1,13 +1,9 @@
-"""When is a new version worse? Tolerance, chance, and digits that the served one has learned from."""
+"""When a new version counts as worse: tolerance, chance, and digits that the served one was trained on."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from training import learned
 from training.comparison import Allowance, Comparison, compare
-from training.digits import Digits
 
 
 @pytest.mark.parametrize(
@@ -53,7 +49,7 @@ def test_the_sentence_says_which_number_counted() -> None:
         "0.1 points are tolerated, and 0.36 that chance explains, 0.5 at most"
     )
     assert Allowance(0.0, 0.5).sentence(3.7) == (
-        "0 points are tolerated, and 0.5, the most that are put down to chance, which explains 3.70"
+        "0 points are tolerated, and 0.5, the most that is attributed to chance, which explains 3.70"
     )
 
 
@@ -96,27 +92,3 @@ def test_only_unseen_digits_count_where_there_are_enough() -> None:
 
 def test_a_small_set_that_nobody_has_learned_from_is_fair() -> None:
     assert compare(1, np.ones(20, bool), np.ones(20, bool), np.ones(20, bool)).fair
-
-
-def test_what_was_learned_is_never_called_unseen(handwriting: Digits) -> None:
-    marked = learned.mark(handwriting.pixels[:1000])
-    assert not learned.unseen(marked, handwriting.pixels[:1000]).any()
-    assert learned.unseen(marked, handwriting.pixels[1000:]).mean() > 0.99
-    assert not learned.unseen(None, handwriting.pixels).any()
-
-
-def test_the_mark_of_54000_digits_is_small_and_tells_most_others_apart() -> None:
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (60_000, 28, 28), dtype=np.uint8)
-    marked = learned.mark(pixels[:54_000])
-    assert len(marked) < 60_000
-    assert not learned.unseen(marked, pixels[:54_000]).any()
-    assert 0.85 < learned.unseen(marked, pixels[54_000:]).mean() < 0.95
-
-
-@given(st.integers(0, 783), st.integers(0, 2**32 - 1))
-def test_one_pixel_makes_another_digit(place: int, seed: int) -> None:
-    digit = np.random.default_rng(seed).integers(0, 255, (1, 28, 28), dtype=np.uint8)
-    other = digit.copy()
-    other.reshape(-1)[place] += 1
-    assert learned.unseen(learned.mark(digit), other).all()

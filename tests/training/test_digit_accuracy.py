@@ -24,7 +24,7 @@ def test_counts_digits_for_both_heads() -> None:
 
 
 def test_keras_accuracy_is_what_keras_prints_and_says_nothing_about_digits() -> None:
-    """LECTURE.md: about 0.90 before anything has been learned; a model that reads every digit gets 0.91 at most."""
+    """docs/lecture: about 0.90 before anything has been learned; a model that reads every digit gets 0.91 at most."""
     model = compiled_model(TrainConfig())
     model.compile(loss="categorical_crossentropy", metrics=["accuracy", digit_accuracy])
     printed = model.evaluate(PIXELS, TWICE.encode(LABELS), verbose=0, return_dict=True)

@@ -12,10 +12,12 @@ from rich.console import Console
 from service.engine.model import Model
 from service.repository.repository import Repository
 from tests.training.files import csv_table, write_idx
-from training import data, evaluate, plots
-from training.digits import Digits, split
+from training import evaluate
+from training.data import loader
+from training.data.digits import Digits
 from training.errors import DataError
 from training.metrics import measure
+from training.split import split
 
 
 def test_files_and_table(published: Repository, kaggle: Path, tmp_path: Path) -> None:
@@ -39,10 +41,11 @@ def test_files_and_table(published: Repository, kaggle: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("width", [40, 55, 60, 80])
 def test_no_terminal_breaks_the_figures_below_the_table(width: int, published: Repository, kaggle: Path) -> None:
     console = Console(file=io.StringIO(), width=width)
-    judged = evaluate.judge(published, "digits", 1, kaggle)
-    console.print(evaluate.table(judged))
-    assert f"calibration off by {judged.figures['ece']:.2%}" in console.file.getvalue()
-    assert f"log loss {judged.figures['log_loss']:.4f}" in console.file.getvalue()
+    digits = loader.load(kaggle).labelled()
+    evaluation = evaluate.measure(published, "digits", 1, digits, "labelled", kaggle)
+    console.print(evaluate.table(evaluation))
+    assert f"calibration off by {evaluation.figures['ece']:.2%}" in console.file.getvalue()
+    assert f"log loss {evaluation.figures['log_loss']:.4f}" in console.file.getvalue()
 
 
 def test_without_a_choice_digits_set_aside_are_taken(
@@ -57,7 +60,7 @@ def test_without_a_choice_digits_set_aside_are_taken(
 def test_without_a_choice_the_training_file_gives_what_was_held_out(published: Repository, kaggle: Path) -> None:
     chosen, digits = evaluate.choose(kaggle / "train.csv", "auto", published.card("digits", 1))
     assert chosen == "held-out"
-    np.testing.assert_array_equal(digits.pixels, split(data.load(kaggle), 0.1, 2)[1].pixels)
+    np.testing.assert_array_equal(digits.pixels, split(loader.load(kaggle), 0.1, 2)[1].pixels)
 
 
 def test_without_a_choice_anybodys_digits_are_all_taken(
@@ -66,26 +69,14 @@ def test_without_a_choice_anybodys_digits_are_all_taken(
     csv_table(handwriting.pixels[:37], handwriting.labels[:37]).to_csv(tmp_path / "mine.csv", index=False)
     chosen, digits = evaluate.choose(tmp_path / "mine.csv", "auto", published.card("digits", 1))
     assert (chosen, len(digits)) == ("labelled", 37)
-    judged = evaluate.judge(published, "digits", 2, tmp_path / "mine.csv")
+    evaluation = evaluate.measure(published, "digits", 2, digits, chosen, tmp_path / "mine.csv")
     expected = Model.load(published.model_path("digits", 2)).predict(handwriting.pixels[:37])
-    assert judged.figures == measure(expected, handwriting.labels[:37])
+    assert evaluation.figures == measure(expected, handwriting.labels[:37])
 
 
 def test_a_part_can_be_asked_for(published: Repository, kaggle: Path) -> None:
     said = published.card("digits", 1)
     assert len(evaluate.choose(kaggle, "all", said)[1]) == 1500
     assert len(evaluate.choose(kaggle, "validation", said)[1]) == 150
-    with pytest.raises(DataError, match=r"test.csv: no labels, .* Use `submit` instead"):
-        evaluate.judge(published, "digits", 1, kaggle, "test")
-
-
-def test_pictures_of_a_perfect_model(tmp_path: Path, handwriting: Digits) -> None:
-    """No mistakes to draw is no reason to fail, and neither is a history of one epoch."""
-    labels = handwriting.labels[:20]
-    plots.worst_mistakes(handwriting.pixels[:20], labels, np.eye(10)[labels], "perfect", tmp_path / "mistakes.png")
-    plots.confusion_matrix(np.diag(np.arange(10)), "perfect", tmp_path / "confusion.png")
-    row = {"epoch": 1, "loss": 0.5, "val_loss": 0.4, "digit_accuracy": 0.8, "val_digit_accuracy": 0.9}
-    plots.curves([row], 1, tmp_path / "curves.png")
-    for file in tmp_path.iterdir():
-        with Image.open(file) as picture:
-            picture.load()
+    with pytest.raises(DataError, match=r"test.csv: no labels\. .* Use `submit` instead"):
+        evaluate.choose(kaggle, "test", said)

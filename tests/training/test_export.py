@@ -1,8 +1,5 @@
 """What is published describes itself fully, and what is not the trained model is not published."""
 
-import base64
-import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -13,14 +10,14 @@ from onnx import numpy_helper
 from rich.console import Console
 
 from service.engine.model import Model
-from service.repository.repository import Repository
-from training import card, data, graph, heads
-from training.digits import split
+from service.repository.writer import RepositoryWriter
+from training import graph, heads
+from training.data import loader
 from training.errors import DataError, ExportError, RunError
 from training.export import export, load_keras
-from training.metrics import keras_accuracy, measure
 from training.parity import keras_probabilities
 from training.runs import Run
+from training.split import split
 
 QUIET = Console(quiet=True)
 
@@ -31,88 +28,14 @@ def version(request: pytest.FixtureRequest) -> int:
 
 
 def test_the_served_file_answers_as_keras_does(
-    version: int, published: Repository, runs: dict[str, Run], kaggle: Path
+    version: int, published: RepositoryWriter, runs: dict[str, Run], kaggle: Path
 ) -> None:
-    held_out = split(data.load(kaggle), 0.1, 2)[1]
+    held_out = split(loader.load(kaggle), 0.1, 2)[1]
     architecture = ("lecture-cnn", "ten-way")[version - 1]
     head = {"lecture-cnn": heads.TWICE, "ten-way": heads.ONE_HOT}[architecture]
     expected = keras_probabilities(load_keras(runs[architecture]), head, held_out.pixels)
     found = Model.load(published.model_path("digits", version)).predict(held_out.pixels)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def test_the_card_says_what_it_is(version: int, published: Repository) -> None:
-    said = published.card("digits", version)
-    assert said["architecture"] == ("lecture-cnn", "ten-way")[version - 1]
-    assert said["parameters"] == (228_036, 204_906)[version - 1] == sum(row["params"] for row in said["layers"])
-    assert len(said["layers"]) == (11, 10)[version - 1]
-    assert list(said["layers"][0].values()) == ["Conv2D", "8 filters 5x5, same, ReLU", "(None, 28, 28, 8)", 208]
-    assert said["classes"] == list("0123456789")
-    assert said["opset"] == 18
-    assert said["summary"] == Model.load(published.model_path("digits", version)).summary()
-    assert (said["name"], said["version"]) == ("digits", version)
-    assert said["sha256"] == hashlib.sha256(published.model_path("digits", version).read_bytes()).hexdigest()
-
-
-def test_the_card_says_how_it_was_made(published: Repository, runs: dict[str, Run], kaggle: Path) -> None:
-    said = published.card("digits", 1)
-    config, result = runs["lecture-cnn"].config, runs["lecture-cnn"].result()
-    assert said["training"]["command"] == "a test"
-    assert said["training"]["config"]["seed"] == config.seed
-    assert said["training"]["config"]["augment"] is True
-    assert said["training"]["best_epoch"] == result["best_epoch"]
-    assert len(said["training"]["history"]) == said["training"]["epochs_run"] == 8
-    assert said["training"]["seconds"] > 0
-    assert said["data"]["split"] == {"train": 1350, "validation": 150, "validation_share": 0.1, "random_state": 2}
-    assert said["data"]["rows"] == 1500
-    assert said["data"]["sha256"] == {"train.csv": hashlib.sha256((kaggle / "train.csv").read_bytes()).hexdigest()}
-    assert set(said["tools"]) == {"python", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy"}
-
-
-def test_no_card_says_where_it_was_made(version: int, published: Repository, kaggle: Path) -> None:
-    text = json.dumps(published.card("digits", version))
-    assert str(kaggle) not in text
-    assert str(kaggle.parent) not in text
-    assert "/tmp" not in text
-    assert published.card("digits", version)["data"]["source"] == "kaggle"
-
-
-def test_the_card_measures_the_digits_held_out(version: int, published: Repository, kaggle: Path) -> None:
-    said = published.card("digits", version)
-    held_out = split(data.load(kaggle), 0.1, 2)[1]
-    model = Model.load(published.model_path("digits", version))
-    probabilities = model.predict(held_out.pixels)
-    assert said["metrics"] == {
-        "validation": measure(probabilities, held_out.labels)
-    }  # Kaggle's data have no test labels
-    assert said["parity"]["digits"] >= 1000
-    assert said["parity"]["random"] >= 1000
-    assert said["parity"]["max_abs_diff"] <= 1e-5
-    if version == 1:
-        outputs = model.lecture_output(held_out.pixels)
-        assert said["keras_accuracy"]["validation"] == keras_accuracy(outputs, held_out.labels)
-        assert 0.9 <= said["keras_accuracy"]["validation"] <= 0.91
-    else:
-        assert "keras_accuracy" not in said
-
-
-def test_the_self_test_in_the_card_holds(version: int, published: Repository) -> None:
-    stored = published.card("digits", version)["self_test"]
-    pixels = np.frombuffer(base64.b64decode(stored["pixels"]), np.uint8).reshape(-1, 28, 28)
-    assert list(pixels.shape) == stored["shape"] == [4, 28, 28]
-    Model.load(published.model_path("digits", version)).self_test(pixels, np.float32(stored["probabilities"]))
-
-
-def test_the_reference_for_drift(version: int, published: Repository, kaggle: Path) -> None:
-    said = published.card("digits", version)["reference"]
-    held_out = split(data.load(kaggle), 0.1, 2)[1]
-    for name in ("class_shares", "confidence_histogram", "ink_mean_histogram"):
-        assert sum(said[name]) == pytest.approx(1, abs=1e-4)
-    assert len(said["class_shares"]) == len(said["confidence_histogram"]) == 10
-    assert len(said["ink_mean_edges"]) == len(said["ink_mean_histogram"]) + 1
-    ink = held_out.pixels.mean(axis=(1, 2))
-    share = ((ink >= said["ink_mean_edges"][3]) & (ink < said["ink_mean_edges"][4])).mean()
-    assert said["ink_mean_histogram"][3] == pytest.approx(share, abs=1e-5)
 
 
 def test_a_graph_that_is_not_the_model_is_not_published(
@@ -128,7 +51,7 @@ def test_a_graph_that_is_not_the_model_is_not_published(
         weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(255), name))
 
     monkeypatch.setattr(graph, "fold", broken)
-    repository = Repository(tmp_path / "models")
+    repository = RepositoryWriter(tmp_path / "models")
     with pytest.raises(ExportError, match="Nothing was published"):
         export(runs["ten-way"], repository, "digits", QUIET)
     assert repository.versions("digits") == []
@@ -142,29 +65,24 @@ def run(runs: dict[str, Run], tmp_path: Path) -> Run:
     return Run(tmp_path / runs["ten-way"].folder.name)
 
 
-def test_an_unfinished_run_is_refused_with_the_way_on(run: Run, tmp_path: Path) -> None:
+def test_an_unfinished_run_is_refused_with_the_resume_command(run: Run, tmp_path: Path) -> None:
     (run.folder / "result.json").unlink()
     with pytest.raises(RunError, match=r"has not finished. Continue it with `python -m training train --resume"):
-        export(run, Repository(tmp_path / "models"), "digits", QUIET)
+        export(run, RepositoryWriter(tmp_path / "models"), "digits", QUIET)
 
 
 def test_a_damaged_model_is_refused(run: Run, tmp_path: Path) -> None:
     run.model.write_bytes(run.model.read_bytes()[:1000])
     with pytest.raises(RunError, match=r"model.keras cannot be read .*Train again"):
-        export(run, Repository(tmp_path / "models"), "digits", QUIET)
+        export(run, RepositoryWriter(tmp_path / "models"), "digits", QUIET)
 
 
 def test_moved_data_are_found_and_other_data_refused(run: Run, kaggle: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(kaggle, tmp_path / "moved")
-    repository = Repository(tmp_path / "models")
+    repository = RepositoryWriter(tmp_path / "models")
     assert export(run, repository, "digits", QUIET, moved) == 1
     lines = (moved / "train.csv").read_text().splitlines(keepends=True)
     (moved / "train.csv").write_text("".join(lines[:-1]))
     with pytest.raises(DataError, match="does not hold the digits that"):
         export(run, repository, "digits", QUIET, moved)
     assert repository.versions("digits") == [1]
-
-
-def test_outside_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(card, "__file__", str(tmp_path / "card.py"))
-    assert card.git_commit() is None

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 
 from service.engine.model import Model
 from service.repository.repository import Repository
-from training import architectures, folding, graph, parity
-from training.digits import Digits
+from training import architectures, graph, parity
+from training.data.digits import Digits
 from training.errors import ExportError
 
 # All nodes, in order. No Shape, Gather, Slice or Concat to find out a size that is known, no Transpose.
@@ -72,7 +71,7 @@ def test_any_batch(rows: int, file: Path, handwriting: Digits) -> None:
 
 
 def test_the_lecture_output_is_the_lectures(published: Repository, handwriting: Digits) -> None:
-    """One softmax over the 100 cells, and the probabilities are what LECTURE's formula makes of it."""
+    """One softmax over the 100 cells, and the probabilities are what the lecture's formula makes of it."""
     model = Model.load(published.model_path("digits", 1))
     outputs = model.lecture_output(handwriting.pixels[:100])
     assert outputs.shape == (100, 10, 10, 1)
@@ -82,7 +81,7 @@ def test_the_lecture_output_is_the_lectures(published: Repository, handwriting: 
 
 
 def test_extreme_weights_do_not_give_nan() -> None:
-    """A head so sure of itself that whole rows vanish in float32: the graph still answers, and rightly."""
+    """A head so confident that whole rows underflow in float32: the graph still gives the right answers."""
     architecture = architectures.find("lecture-cnn")
     model = architecture.build()
     bias = np.zeros((10, 10), np.float32)
@@ -96,39 +95,6 @@ def test_extreme_weights_do_not_give_nan() -> None:
         model, architecture.head, graph.onnx_graph(model, architecture.head).SerializeToString(), noise
     )
     assert found["digits"] == 1000
-
-
-@pytest.mark.parametrize("name", ["lecture-cnn", "ten-way"])
-def test_folding_changes_no_answer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    architecture = architectures.find(name)
-    model = architecture.build()
-    folded = graph.onnx_graph(model, architecture.head)
-    monkeypatch.setattr(graph, "fold", lambda exported: None)
-    plain = graph.onnx_graph(model, architecture.head)
-    assert {"Transpose", "Mul"} <= {node.op_type for node in plain.graph.node}
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 28, 28, 1), dtype=np.uint8)
-    answers = [
-        ort.InferenceSession(each.SerializeToString()).run(None, {"pixels": pixels})[0] for each in (plain, folded)
-    ]
-    np.testing.assert_allclose(*answers, atol=1e-6)
-
-
-def test_folding_leaves_alone_what_it_does_not_know() -> None:
-    """Mul and Transpose in other places than the two patterns stay where they are."""
-    make = onnx.helper
-    shape = onnx.numpy_helper.from_array(np.array([-1, 4], np.int64), "shape")
-    factor = onnx.numpy_helper.from_array(np.float32([2, 3, 4, 5]), "factor")
-    nodes = [
-        make.make_node("Mul", ["x", "factor"], ["m"]),
-        make.make_node("Transpose", ["m"], ["t"], perm=[0, 2, 1]),
-        make.make_node("Reshape", ["t", "shape"], ["y"]),
-    ]
-    x = make.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 2, 4])
-    y = make.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["N", 4])
-    model = make.make_model(make.make_graph(nodes, "g", [x], [y], [shape, factor]))
-    before = model.SerializeToString()
-    folding.fold(model)
-    assert model.SerializeToString() == before
 
 
 def test_a_model_that_export_cannot_walk_through_is_refused() -> None:

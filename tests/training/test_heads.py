@@ -43,7 +43,7 @@ def test_decoding_follows_the_lectures_formula() -> None:
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 8))
 def test_log_scores_are_the_formula_in_log_space(seed: int, spread: float) -> None:
-    """softmax(log_scores(z)) = LECTURE's formula on softmax(z): the identity the exported graph rests on."""
+    """softmax(log_scores(z)) = the lecture's formula on softmax(z): the identity the exported graph rests on."""
     z = np.random.default_rng(seed).normal(0, spread, (8, 100)).astype(np.float32)
     expected = lecture_formula(softmax(z))
     found = tf.nn.softmax(TWICE.log_scores(tf.constant(z))).numpy()

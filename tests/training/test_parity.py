@@ -7,7 +7,7 @@ from onnx import numpy_helper
 
 from training import architectures, graph, parity
 from training.architectures import Architecture
-from training.digits import Digits
+from training.data.digits import Digits
 from training.errors import ExportError
 
 

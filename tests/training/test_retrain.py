@@ -10,25 +10,26 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from service.repository.repository import Repository
-from tests.training.files import csv_table
+from service.repository.writer import RepositoryWriter
+from tests.training.files import csv_table, write_idx
 from training.comparison import Allowance, Comparison
 from training.config import TrainConfig
-from training.data import load
-from training.digits import Digits, split
+from training.data import loader
+from training.data.digits import Digits, LabelledDigits
 from training.errors import RunError
-from training.evaluate import Judged
+from training.evaluate import Evaluation
+from training.promotion_policy import PromotionPolicy
 from training.retrain import Decision, decide, resume, retrain, sentences
 from training.runs import Run
-from training.terms import Terms
+from training.split import split
 from training.train import begin
 
 MakeConfig = Callable[..., TrainConfig]
 USUAL = Allowance()
 
 
-def on(repository: Repository, allowance: Allowance = USUAL) -> Terms:
-    return Terms(str(repository.root), "digits", allowance)
+def on(repository: RepositoryWriter, allowance: Allowance = USUAL) -> PromotionPolicy:
+    return PromotionPolicy(str(repository.root), "digits", allowance)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def console() -> Console:
 
 
 def test_nothing_served_yet(tmp_path: Path, small_config: MakeConfig, console: Console) -> None:
-    repository = Repository(tmp_path / "models")
+    repository = RepositoryWriter(tmp_path / "models")
     decision = retrain(small_config(epochs=4), tmp_path / "runs", on(repository), console)
     assert (decision.version, decision.comparison, decision.promoted) == (1, None, True)
     assert repository.current("digits") == 1
@@ -50,7 +51,7 @@ def test_nothing_served_yet(tmp_path: Path, small_config: MakeConfig, console: C
 
 
 def test_a_worse_one_is_published_and_not_served(
-    repository: Repository, tmp_path: Path, small_config: MakeConfig, console: Console
+    repository: RepositoryWriter, tmp_path: Path, small_config: MakeConfig, console: Console
 ) -> None:
     """One epoch against eight, on the same digits and with the same split."""
     decision = retrain(small_config(epochs=1), tmp_path / "runs", on(repository), console)
@@ -68,7 +69,7 @@ def test_a_worse_one_is_published_and_not_served(
 
 
 def test_the_same_again_is_not_worse(
-    repository: Repository, tmp_path: Path, small_config: MakeConfig, console: Console
+    repository: RepositoryWriter, tmp_path: Path, small_config: MakeConfig, console: Console
 ) -> None:
     decision = retrain(small_config(), tmp_path / "runs", on(repository, Allowance(0.0, 0.0)), console)
     assert decision.accuracy == decision.comparison.served_accuracy
@@ -77,7 +78,7 @@ def test_the_same_again_is_not_worse(
 
 
 def test_what_is_served_cannot_be_loaded(
-    repository: Repository, tmp_path: Path, small_config: MakeConfig, console: Console
+    repository: RepositoryWriter, tmp_path: Path, small_config: MakeConfig, console: Console
 ) -> None:
     repository.model_path("digits", 1).write_bytes(b"not a model")
     decision = retrain(small_config(epochs=1), tmp_path / "runs", on(repository), console)
@@ -86,25 +87,26 @@ def test_what_is_served_cannot_be_loaded(
 
 
 def test_digits_that_taught_the_served_version_are_known(
-    repository: Repository, tmp_path: Path, handwriting: Digits, small_config: MakeConfig, console: Console
+    repository: RepositoryWriter, tmp_path: Path, handwriting: Digits, small_config: MakeConfig, console: Console
 ) -> None:
     """The same 1,500 digits with 297 new ones in front: the split falls otherwise, most held-out digits are known."""
     order = np.r_[1500:1797, 0:1500]
     csv_table(handwriting.pixels[order], handwriting.labels[order]).to_csv(tmp_path / "train.csv", index=False)
     decision = retrain(small_config(data=str(tmp_path), epochs=1), tmp_path, on(repository), console)
-    held_out = split(load(tmp_path), 0.1, 2)[1]
+    held_out = split(loader.load(tmp_path), 0.1, 2)[1]
     taught = split(Digits(handwriting.pixels[:1500], handwriting.labels[:1500]), 0.1, 2)[0]
     known = {digit.tobytes() for digit in taught.pixels}
     unknown = sum(digit.tobytes() not in known for digit in held_out.pixels)
     assert decision.digits == 180
     assert 10 < unknown < 100
     assert not decision.comparison.fair  # fewer than 100 are left
-    assert "(version 1 may have learned from them, which favours it)" in console.file.getvalue()
+    assert "(version 1 may have been trained on them, which favours it)" in console.file.getvalue()
 
 
 def decided(comparison: Comparison | None, allowance: Allowance = USUAL, force: str = "", why: str = "") -> Decision:
-    judged = Judged("", {}, Digits(np.zeros((0, 28, 28), np.uint8)), np.zeros((0, 10)), {"accuracy": 0.95, "n": 4200})
-    return decide(5, judged, comparison, why, Terms("models", "digits", allowance, force))
+    none = LabelledDigits(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.uint8))
+    evaluation = Evaluation("", {}, none, np.zeros((0, 10), np.float32), {"accuracy": 0.95, "n": 4200})
+    return decide(5, evaluation, comparison, why, PromotionPolicy("models", "digits", allowance, force))
 
 
 WORSE = Comparison(4, 4200, 0, True, 0.95, 0.99, 0.3)
@@ -115,7 +117,7 @@ def test_force_promotes_a_worse_one_and_says_why() -> None:
     forced = decided(WORSE, force="the old one was trained on spoilt data")
     assert forced.promoted
     said = sentences(forced, "digits").splitlines()
-    assert said[0] == "version 5 reads 95.00% of 4,200 held-out digits rightly"
+    assert said[0] == "version 5 reads 95.00% of 4,200 held-out digits correctly"
     assert said[1] == "on the same 4,200 digits: version 5 95.00%, version 4 99.00%"
     assert said[2].startswith(
         "PROMOTED: digits now serves version 5: forced: the old one was trained on spoilt data; it is 4.00 points worse"
@@ -130,7 +132,7 @@ def test_strict_is_strict() -> None:
     assert not strict.promoted
     assert strict.reason == (
         "it is 0.02 points worse than version 4 "
-        "(0 points are tolerated, and 0, the most that are put down to chance, which explains 0.04)"
+        "(0 points are tolerated, and 0, the most that is attributed to chance, which explains 0.04)"
     )
 
 
@@ -142,34 +144,34 @@ def test_force_is_not_mentioned_where_it_was_not_needed() -> None:
 
 def test_the_sentence_names_the_digits_left_out() -> None:
     said = sentences(decided(Comparison(4, 420, 3780, True, 0.991, 0.99, 0.5)), "digits").splitlines()[1]
-    assert said == "on the 420 of them that version 4 has surely not learned from: version 5 99.10%, version 4 99.00%"
+    assert said == "on the 420 of them that version 4 was certainly not trained on: version 5 99.10%, version 4 99.00%"
 
 
 @pytest.fixture
-def killed(repository: Repository, tmp_path: Path, small_config: MakeConfig) -> Run:
-    """Begun by `retrain` on terms that nobody has by default, and killed before its first epoch was over."""
+def killed(repository: RepositoryWriter, tmp_path: Path, small_config: MakeConfig) -> Run:
+    """Begun by `retrain` with a policy that differs from the default, and killed before its first epoch was over."""
     run, _, _ = begin(small_config(epochs=1), tmp_path / "runs")
-    Terms(str(repository.root), "digits", Allowance(0.2, 0.25)).save(run.folder)
+    PromotionPolicy(str(repository.root), "digits", Allowance(0.2, 0.25)).save(run.folder)
     return run
 
 
-def test_a_killed_retraining_goes_the_whole_way_on_its_own_terms(
-    killed: Run, repository: Repository, kaggle: Path, tmp_path: Path, console: Console
+def test_a_killed_retraining_is_resumed_under_its_own_policy(
+    killed: Run, repository: RepositoryWriter, kaggle: Path, tmp_path: Path, console: Console
 ) -> None:
-    assert killed.way_on == f"python -m training retrain --resume {killed.folder}"
+    assert killed.resume_command == f"python -m training retrain --resume {killed.folder}"
     moved = shutil.copytree(kaggle, tmp_path / "moved")
     TrainConfig(**vars(killed.config) | {"data": str(tmp_path / "gone")}).save(killed.folder / "config.json")
     decision = resume(killed, console, moved)
     assert (decision.version, decision.promoted, decision.allowance) == (3, False, Allowance(0.2, 0.25))
     assert "NOT PROMOTED" in console.file.getvalue()
     assert json.loads((killed.folder / "retrain.json").read_text())["version"] == 3
-    with pytest.raises(RunError, match=r"went the whole way already; retrain.json in it says"):
+    with pytest.raises(RunError, match=r"is complete already; see retrain.json in it"):
         resume(killed, console)
     assert repository.versions("digits") == [1, 2, 3]
 
 
 def test_killed_after_the_training_it_is_exported_and_promoted(
-    runs: dict[str, Run], repository: Repository, tmp_path: Path, console: Console
+    runs: dict[str, Run], repository: RepositoryWriter, tmp_path: Path, console: Console
 ) -> None:
     shutil.copytree(runs["lecture-cnn"].folder, tmp_path / "run")
     on(repository).save(tmp_path / "run")
@@ -179,12 +181,35 @@ def test_killed_after_the_training_it_is_exported_and_promoted(
 
 
 def test_what_train_began_is_not_promoted_by_accident(runs: dict[str, Run], console: Console) -> None:
-    with pytest.raises(RunError, match=r"was begun by `train`, not by `retrain`. Continue it with .* then export"):
+    with pytest.raises(RunError, match=r"was started by `train`, not by `retrain`. Continue it with .* then export"):
         resume(runs["lecture-cnn"], console)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "5", "{}", '{"models": "x", "name": "y", "allowance": 3}'])
-def test_damaged_terms_are_refused(content: str, killed: Run, console: Console) -> None:
-    (killed.folder / "terms.json").write_text(content)
-    with pytest.raises(RunError, match=r"terms\.json cannot be read. Continue with .* then export"):
-        resume(killed, console)
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every part that is read from disk, in order; the reading itself is the real one."""
+    read: list[str] = []
+    original = loader.load
+
+    def counted(path: Path, part: str = "train") -> Digits:
+        read.append(part)
+        return original(path, part)
+
+    monkeypatch.setattr(loader, "load", counted)
+    return read
+
+
+def test_the_data_are_read_once(
+    loads: list[str], tmp_path: Path, handwriting: Digits, small_config: MakeConfig, console: Console
+) -> None:
+    """To split, train, export, evaluate and compare: the training digits once, the test digits once."""
+    folder = write_idx(tmp_path / "mine", handwriting.pixels, handwriting.labels, test=100)
+    repository = RepositoryWriter(tmp_path / "models")
+    retrain(small_config(epochs=1, data=str(folder)), tmp_path / "runs", on(repository), console)
+    assert sorted(loads) == ["test", "train"]
+    assert repository.card("digits", 1)["metrics"]["test"]["n"] == 100
+
+
+def test_a_resumed_retraining_reads_the_data_once(killed: Run, loads: list[str], console: Console) -> None:
+    resume(killed, console)
+    assert loads == ["train"]  # Kaggle's digits, which have no labelled test digits

@@ -1,14 +1,11 @@
 """The learning rate falls as the options say, and the best epoch's weights win."""
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 import pytest
 
 from training import schedules
 from training.config import TrainConfig
-from training.errors import RunError
 
 
 def rates(config: TrainConfig, losses: list[float]) -> list[float]:
@@ -47,30 +44,3 @@ def test_a_cosine_is_not_cut_short() -> None:
     assert schedules.stopping(TrainConfig(schedule="cosine", epochs=60, patience=5)).patience == 60
     assert schedules.stopping(TrainConfig(schedule="plateau", epochs=60, patience=5)).patience == 5
     assert schedules.stopping(TrainConfig()).restore_best_weights
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"optimizer": "sgd"},
-        {"schedule": "step"},
-        {"epochs": 0},
-        {"batch_size": 0},
-        {"patience": 0},
-        {"learning_rate": 0.0},
-        {"learning_rate": float("nan")},
-        {"seed": -1},
-    ],
-)
-def test_options_that_cannot_work_are_refused_at_once(options: dict[str, object]) -> None:
-    with pytest.raises(RunError, match=next(iter(options)).replace("_", "-")):
-        TrainConfig(**options)
-
-
-def test_a_configuration_survives_its_file(tmp_path: object, small_config: Callable[..., TrainConfig]) -> None:
-    config = small_config(seed=7, augment=False)
-    config.save(tmp_path / "config.json")
-    assert TrainConfig.load(tmp_path / "config.json") == config
-    (tmp_path / "config.json").write_text('{"epochs": 3}')
-    with pytest.raises(RunError, match="is not the configuration of a run"):
-        TrainConfig.load(tmp_path / "config.json")

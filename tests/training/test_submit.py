@@ -9,7 +9,7 @@ import pytest
 from service.engine.model import Model
 from service.repository.repository import Repository
 from tests.training.files import csv_table
-from training.digits import Digits
+from training.data.digits import Digits
 from training.errors import DataError, TrainingError
 from training.submit import submit
 

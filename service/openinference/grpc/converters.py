@@ -1,4 +1,4 @@
-"""ModelInferRequest -> what it asks for, and what the model said -> ModelInferResponse. It knows no models."""
+"""ModelInferRequest -> InferenceRequest, and outputs -> ModelInferResponse. It knows no models."""
 
 from __future__ import annotations
 
@@ -17,75 +17,77 @@ from service.openinference.tensors import DATATYPES, IMAGE, Bytes, Floats
 
 CONTENTS = {"UINT8": "uint_contents", "BYTES": "bytes_contents"}
 PIECE_NUMBERS = 32 * 1024
-MOST = 16  # inputs, outputs or axes that are worth a look
+MAX_ELEMENTS = 16  # of inputs, outputs or axes; a request with more is rejected without reading them
 CLASSIFICATION, SHARED_MEMORY = "classification", "shared_memory_region"
 
 
 async def read(request: Message, outputs: Sequence[str], limits: Limits) -> InferenceRequest:
-    """What a request asks for.
+    """Validate a request and convert it.
 
     Args:
         request: a ModelInferRequest.
-        outputs: names that may be asked for.
-        limits: on the inputs.
+        outputs: names of the available outputs.
+        limits: of the inputs.
 
     Raises:
-        BadRequest, PayloadTooLarge: the sentence says what is wrong and where.
+        BadRequest, PayloadTooLarge: the message says what is wrong and where.
     """
     _check_counts(request)
     if SHARED_MEMORY in request.parameters:
-        raise BadRequest("The request is in shared memory, which is not offered here; send its data.")
-    wanted = [_wanted(one, outputs) for one in request.outputs]
-    if len({one.name for one in wanted}) != len(wanted):
-        raise BadRequest("One of outputs is named twice.")
+        raise BadRequest("The request uses shared memory, which is not supported; send the data.")
+    requested = [_output(one, outputs) for one in request.outputs]
+    if len({one.name for one in requested}) != len(requested):
+        raise BadRequest("Two of the outputs have the same name.")
     one, raw = _only_input(request)
     tensors.check_datatype(one.name, one.datatype)
     if one.name == IMAGE:
-        return InferenceRequest(wanted, request.id or None, pictures=_pictures(one, raw, limits))
-    return InferenceRequest(wanted, request.id or None, pixels=await _pixels(one, raw, limits))
+        return InferenceRequest(requested, request.id or None, pictures=_pictures(one, raw, limits))
+    return InferenceRequest(requested, request.id or None, pixels=await _pixels(one, raw, limits))
 
 
 async def write(
-    name: str, version: int, asked: InferenceRequest, outputs: Mapping[str, Floats], labels: Sequence[str]
+    name: str, version: int, request: InferenceRequest, outputs: Mapping[str, Floats], labels: Sequence[str]
 ) -> Message:
-    """The answer, its outputs as raw contents.
+    """The answer, with its outputs as raw contents.
 
     Args:
         name, version: the model that answered.
-        asked: which outputs.
-        outputs: float32 (n, ...), all that are asked for, and all that there are where none is.
-        labels: of the classes.
+        request: says which outputs to send.
+        outputs: name -> float32 (n, ...), at least the requested ones. If none is named, all of these are sent.
+        labels: names of the classes.
     """
-    answer = ModelInferResponse(model_name=name, model_version=str(version), id=asked.id or "")
-    for wanted in asked.wanted(outputs):
-        values = outputs[wanted.name]
-        if wanted.classes:
-            pieces = tensors.classified(values, wanted.classes, labels if values.ndim == 2 else ())
-            shape = [len(values), min(wanted.classes, values[0].size)]
-            answer.outputs.add(name=wanted.name, datatype="BYTES", shape=shape)
+    answer = ModelInferResponse(model_name=name, model_version=str(version), id=request.id or "")
+    for output in request.requested(outputs):
+        values = outputs[output.name]
+        if output.classes:
+            pieces = tensors.classified(values, output.classes, labels if values.ndim == 2 else ())
+            shape = [len(values), min(output.classes, values[0].size)]
+            answer.outputs.add(name=output.name, datatype="BYTES", shape=shape)
             answer.raw_output_contents.append(b"".join(await cooperate(map(tensors.as_bytes_tensor, pieces))))
         else:
-            answer.outputs.add(name=wanted.name, datatype="FP32", shape=values.shape)
+            answer.outputs.add(name=output.name, datatype="FP32", shape=values.shape)
             answer.raw_output_contents.append(np.ascontiguousarray(values, "<f4").tobytes())
     return answer
 
 
 def _check_counts(request: Message) -> None:
-    """Before anybody looks at each of them: protobuf makes an object of every element that is looked at."""
-    if len(request.inputs) > MOST:
-        raise BadRequest(f"There are {len(request.inputs)} inputs; send exactly one input, either pixels or image.")
-    if len(request.outputs) > MOST:
-        raise BadRequest(f"There are {len(request.outputs)} outputs asked for; name each one once.")
+    """Reject too many elements before reading them: protobuf makes a Python object of each element that is read."""
+    if len(request.inputs) > MAX_ELEMENTS:
+        raise BadRequest(
+            f"The request has {len(request.inputs)} inputs; send exactly one input, either pixels or image."
+        )
+    if len(request.outputs) > MAX_ELEMENTS:
+        raise BadRequest(f"The request names {len(request.outputs)} outputs; name each output once.")
     for one in request.inputs:
-        if len(one.shape) > MOST:
-            raise BadRequest(f"The shape of {one.name[:40]!r} is of {len(one.shape)} axes, and must be [n, 28, 28, 1].")
+        if len(one.shape) > MAX_ELEMENTS:
+            raise BadRequest(f"The shape of {one.name[:40]!r} has {len(one.shape)} axes; it must be [n, 28, 28, 1].")
 
 
-def _wanted(one: Message, outputs: Sequence[str]) -> RequestedOutput:
+def _output(one: Message, outputs: Sequence[str]) -> RequestedOutput:
     if one.name not in outputs:
         raise BadRequest(f"There is no output {one.name[:40]!r}; this model has {' and '.join(outputs)}.")
     if SHARED_MEMORY in one.parameters:
-        raise BadRequest(f"Output {one.name} is wanted in shared memory, which is not offered here.")
+        raise BadRequest(f"Output {one.name} uses shared memory, which is not supported.")
     classes = 0
     if CLASSIFICATION in one.parameters:
         given = one.parameters[CLASSIFICATION]
@@ -96,7 +98,7 @@ def _wanted(one: Message, outputs: Sequence[str]) -> RequestedOutput:
 
 
 def _only_input(request: Message) -> tuple[Message, bytes | None]:
-    """The input, and its raw contents if they are raw."""
+    """The input, and its data if they are in raw_input_contents."""
     for one in request.inputs:
         if one.name not in DATATYPES:
             raise BadRequest(f"There is no input {one.name[:40]!r}; send pixels (UINT8) or image (BYTES).")
@@ -104,7 +106,7 @@ def _only_input(request: Message) -> tuple[Message, bytes | None]:
         raise BadRequest("Send exactly one input, either pixels or image.")
     one, raw = request.inputs[0], request.raw_input_contents
     if SHARED_MEMORY in one.parameters:
-        raise BadRequest(f"Input {one.name} is in shared memory, which is not offered here; send its data.")
+        raise BadRequest(f"Input {one.name} uses shared memory, which is not supported; send the data.")
     if not raw:
         return one, None
     if len(raw) != 1 or one.HasField("contents"):
@@ -129,15 +131,15 @@ def _pictures(one: Message, raw: bytes | None, limits: Limits) -> list[Bytes]:
         return tensors.pictures_from_bytes(raw, shape[0])
     pictures: list[Bytes] = list(one.contents.bytes_contents) if _contents(one) else []
     if len(pictures) != shape[0]:
-        found = tensors.many(len(pictures), "element")
-        raise BadRequest(f"{IMAGE} has {found} of data; its shape {shape} means {shape[0]}.")
+        found = tensors.pluralize(len(pictures), "element")
+        raise BadRequest(f"{IMAGE} has {found} of data; its shape {shape} requires {shape[0]}.")
     return pictures
 
 
 def _contents(one: Message) -> Sequence[int] | Sequence[bytes]:
-    wanted = CONTENTS[one.datatype]
+    expected = CONTENTS[one.datatype]
     for field, _ in one.contents.ListFields():
-        if field.name != wanted:
-            raise BadRequest(f"The data of {one.name} are in {field.name}; {one.datatype} belongs into {wanted}.")
-    found: Sequence[int] | Sequence[bytes] = getattr(one.contents, wanted)
+        if field.name != expected:
+            raise BadRequest(f"The data of {one.name} are in {field.name}; {one.datatype} data belong in {expected}.")
+    found: Sequence[int] | Sequence[bytes] = getattr(one.contents, expected)
     return found

@@ -1,8 +1,8 @@
-"""A message's bytes -> the message: a large one after a look at how much there is in it, and in parts.
+"""Decodes protobuf messages. For large ones it counts the fields first, and then decodes in parts.
 
-protobuf parses in one go, and makes of two bytes an object of a hundred: 16 MB of empty inputs would stop all else for
-seconds. What is large here is one run of bytes or numbers among few fields, so these are counted first, and the numbers
-parsed in parts: of parts of a message, merged one by one, comes the same as of the whole.
+protobuf decodes a message in one call, and can turn 2 bytes into an object of 100: 16 MB of empty inputs would block
+the event loop for seconds. A legitimate large message is one run of bytes or numbers and few other fields. So messages
+with too many fields are rejected, and long runs of numbers are merged part by part, which gives the same message.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from service.errors import BadRequest
 from service.openinference.grpc.messages import Message
 
 SMALL_BYTES = 64 * 1024
-MOST_FIELDS = 10_000
+MAX_FIELDS = 10_000
 PART_BYTES = 512 * 1024
-LONG_NUMBERS = "uint_contents"  # pixels, if they are not raw
-VARINT, LENGTH, FIXED = 0, 2, {1: 8, 5: 4}  # wire types, and bytes
-UNREADABLE = "The message cannot be parsed; is it of the protocol's package inference?"
+LONG_NUMBERS = "uint_contents"  # the field of pixels that are not in raw_input_contents
+VARINT, LENGTH, FIXED = 0, 2, {1: 8, 5: 4}  # wire types; FIXED: wire type -> size in bytes
+UNREADABLE = "The message cannot be decoded; it must be a message of the package inference of this protocol."
 
 
 class UndecodedMessage:
-    """A message as it came; what is large of it is held once only.
+    """The bytes of a received message, which `open` decodes and releases.
 
     Args:
-        kind: its class.
-        data: its bytes.
+        kind: class of the message.
+        data: its encoding.
     """
 
     def __init__(self, kind: Any, data: bytes) -> None:
@@ -37,7 +37,7 @@ class UndecodedMessage:
         self._data = data
 
     async def open(self) -> Message:
-        """Parse it; once. Raises BadRequest."""
+        """Decode the message; may be called once. Raises BadRequest."""
         data, self._data = self._data, b""
         try:
             if len(data) <= SMALL_BYTES:
@@ -52,7 +52,7 @@ class UndecodedMessage:
 
 
 class Field(NamedTuple):
-    """Where one field lies: from its tag at `start`, with its content from `body` to `end`."""
+    """Position of a field: its tag is at `start`, its content from `body` to `end`."""
 
     number: int
     has_length: bool
@@ -80,7 +80,7 @@ def _fields(data: memoryview) -> Iterator[Field]:
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """A number, and where it ends."""
+    """Decode a varint at `at`: the number, and the position after it."""
     number = 0
     for i, byte in enumerate(data[at : at + 10]):
         number |= (byte & 0x7F) << 7 * i
@@ -91,12 +91,12 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
 
 def _check(data: memoryview, descriptor: Any) -> None:
     for count, _ in enumerate(_walk(data, descriptor), 1):
-        if count > MOST_FIELDS:
-            raise BadRequest(f"The message has over {MOST_FIELDS:,} fields; of one request there are a dozen.")
+        if count > MAX_FIELDS:
+            raise BadRequest(f"The message has more than {MAX_FIELDS:,} fields; a request has about a dozen.")
 
 
 def _walk(data: memoryview, descriptor: Any) -> Iterator[None]:
-    """Something for each field, and for those in it."""
+    """Yield once per field, nested ones included."""
     for field in _fields(data):
         yield
         known = descriptor.fields_by_number.get(field.number)
@@ -105,11 +105,11 @@ def _walk(data: memoryview, descriptor: Any) -> Iterator[None]:
         if known.message_type:
             yield from _walk(data[field.body : field.end], known.message_type)
         elif _is_long_numbers(field, known) and known.name != LONG_NUMBERS:
-            raise BadRequest(f"The message has thousands of numbers in {known.name}; send pixels in {LONG_NUMBERS}.")
+            raise BadRequest(f"The message has a long list of numbers in {known.name}; send pixels in {LONG_NUMBERS}.")
 
 
 def _merge(message: Message, data: memoryview) -> Iterator[None]:
-    """Take the bytes up, in some milliseconds' work at a time."""
+    """Merge `data` into the message; yield after each part that takes some milliseconds."""
     done = 0
     for field in _fields(data):
         known = message.DESCRIPTOR.fields_by_number.get(field.number)
@@ -139,7 +139,7 @@ def _parts(numbers: memoryview) -> Iterator[bytes]:
     at = 0
     while at < len(numbers):
         end = min(at + PART_BYTES, len(numbers))
-        if numbers[end - 1] >= 0x80:  # within a number
+        if numbers[end - 1] >= 0x80:  # in the middle of a number
             _, end = _varint(numbers, end)
         yield bytes(numbers[at:end])
         at = end

@@ -1,7 +1,7 @@
-"""The messages of inference.proto, as classes, from its compiled form inference.binpb.
+"""Message classes of inference.proto, built at import from its compiled form inference.binpb.
 
-They stand in a pool of their own: a program that embeds this service may load tritonclient too, whose messages have
-the same names, and protobuf allows a name once a pool. It also ties us to no version of protobuf's generator.
+They have their own descriptor pool, because protobuf allows each name once per pool, and tritonclient, which may run in
+the same process, uses the same names. Building them at import also needs no code from a particular protoc version.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
-Message = Any  # protobuf has no types of its own
+Message = Any  # protobuf's classes have no static types
 
 PACKAGE = "inference"
 SERVICE = f"{PACKAGE}.GRPCInferenceService"

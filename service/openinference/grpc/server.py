@@ -1,4 +1,4 @@
-"""The gRPC server: its port, its limits, its errors. What a call answers is servicer.py's.
+"""The gRPC server: port, limits, errors, request ids, draining. servicer.py implements the calls.
 
 It runs on the event loop of the HTTP service, so that both share one engine, one queue and one batch.
 """
@@ -11,10 +11,10 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from time import perf_counter
+from time import perf_counter, perf_counter_ns
 from typing import Any
 
-# read when grpc loads: its fork handlers crash the child that validates a version, which only execs
+# read at import: grpc's fork handlers would crash the subprocess that validates a version
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import grpc
 from google.protobuf.message_factory import GetMessageClass
@@ -23,9 +23,9 @@ from service.context import Context
 from service.errors import DigitsError
 from service.openinference.grpc.decoding import UndecodedMessage
 from service.openinference.grpc.messages import SERVICE, Message, ModelInferResponse, ModelStreamInferResponse, methods
-from service.openinference.grpc.servicer import Servicer
+from service.openinference.grpc.servicer import Caller, Servicer
 from service.problems import INTERNAL_ERROR
-from service.telemetry.request_ids import usable
+from service.telemetry.request_ids import is_valid
 from service.telemetry.requests import CLIENT_CLOSED_REQUEST
 
 log = logging.getLogger("service")
@@ -33,7 +33,7 @@ log = logging.getLogger("service")
 GRACE_S = 30.0
 QUIET_S, MAX_HOLD_S = 0.01, 0.1  # before the stop: without a new call, and at most
 GOAWAY_S = 0.02  # for clients to receive it
-MOST_IN_STREAM = 64  # requests of one stream that are answered at the same time
+MAX_CONCURRENT_PER_STREAM = 64  # requests
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -50,7 +50,7 @@ CODES = {
 
 Call = Any  # grpc's own context of one call
 Metadata = dict[str, str]
-Rpc = Callable[[Message, Metadata, bytes], Awaitable[Message]]
+Rpc = Callable[[Message, Caller], Awaitable[Message]]
 Rejection = tuple[Any, str, tuple[tuple[str, str], ...]]  # code, sentence, trailing metadata
 
 
@@ -58,7 +58,7 @@ class GrpcServer:
     """`await start()` and `await stop()`.
 
     Args:
-        context: host, port and limits, draining, request ids, where requests are noted.
+        context: settings, drain state, request ids, request telemetry.
     """
 
     def __init__(self, context: Context) -> None:
@@ -75,7 +75,7 @@ class GrpcServer:
         self._readers: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen. Raises DigitsError where the port is not to be had."""
+        """Start listening. Raises DigitsError if the port cannot be bound."""
         options = [
             ("grpc.so_reuseport", 1),
             ("grpc.max_receive_message_length", self._settings.max_body_bytes),
@@ -87,7 +87,7 @@ class GrpcServer:
         try:
             self._server.add_insecure_port(f"{host}:{self._settings.grpc_port}")
         except RuntimeError:
-            raise DigitsError(f"{host}:{self._settings.grpc_port} cannot be listened on for gRPC.") from None
+            raise DigitsError(f"{host}:{self._settings.grpc_port} cannot be bound for gRPC.") from None
         await self._server.start()
         self._drain.closers.append(self.stop)
 
@@ -121,16 +121,15 @@ class GrpcServer:
         return {method.name: self._handler(method) for method in methods()}
 
     def _handler(self, method: Any) -> Any:
-        parse = partial(
-            UndecodedMessage, GetMessageClass(method.input_type)
-        )  # not here: grpc would wait for it on the event loop
+        # grpc would decode on the event loop in one call, so decoding is left to the handler
+        parse = partial(UndecodedMessage, GetMessageClass(method.input_type))
         to_bytes = GetMessageClass(method.output_type).SerializeToString
         if method.client_streaming:
             return grpc.stream_stream_rpc_method_handler(self._stream, parse, to_bytes)
         rpc: Rpc = getattr(self._servicer, method.name)
         return grpc.unary_unary_rpc_method_handler(self._unary(method.name, rpc), parse, to_bytes)
 
-    # -- borders ------------------------------------------------------------------------------------------------
+    # -- calls --------------------------------------------------------------------------------------------------
 
     def _unary(self, name: str, rpc: Rpc) -> Callable[..., Awaitable[Message]]:
         async def handler(message: UndecodedMessage, call: Call) -> Message:
@@ -141,9 +140,10 @@ class GrpcServer:
             rejection: Rejection | None = None
             try:
                 with self._inside():
+                    began_ns = perf_counter_ns()
                     request = await message.open()
-                    request_id = self._named(request, metadata) or request_id
-                    answer = await rpc(request, metadata, request_id)
+                    request_id = self._message_id(request, metadata) or request_id
+                    answer = await rpc(request, Caller(metadata, request_id, began_ns))
                     status = 200
                 if not self._release.is_set():
                     await self._release.wait()
@@ -155,7 +155,7 @@ class GrpcServer:
             finally:
                 self._note(name, status, perf_counter() - start, request_id)
             if rejection:
-                del request, message  # abort raises, in a cycle with this frame: they would stay until it is collected
+                del request, message  # abort() raises: the traceback would keep both alive until the next collection
                 await call.abort(*rejection)
             call.set_trailing_metadata((("x-request-id", request_id.decode()),))
             return answer
@@ -164,7 +164,7 @@ class GrpcServer:
 
     @contextmanager
     def _inside(self) -> Iterator[None]:
-        """While a request is answered."""
+        """Count a request as running."""
         self._drain.inside += 1
         try:
             yield
@@ -172,14 +172,14 @@ class GrpcServer:
             self._drain.inside -= 1
 
     async def _stream(self, requests: AsyncIterator[UndecodedMessage], call: Call) -> AsyncIterator[Message]:
-        """Answers in the order of the requests; several at the same time, so that they may share a batch."""
+        """Answer in the order of the requests. Several run at the same time, so that they can share a batch."""
         metadata = _metadata(call)
-        answers: asyncio.Queue[asyncio.Task[Message] | None] = asyncio.Queue(MOST_IN_STREAM)
+        answers: asyncio.Queue[asyncio.Task[Message] | None] = asyncio.Queue(MAX_CONCURRENT_PER_STREAM)
 
         async def read() -> None:
             try:
                 async for message in requests:
-                    await answers.put(asyncio.create_task(self._one_of_many(message, metadata)))
+                    await answers.put(asyncio.create_task(self._answer_in_stream(message, metadata)))
             finally:
                 await answers.put(None)
 
@@ -195,15 +195,16 @@ class GrpcServer:
                 if (answer := answers.get_nowait()) is not None:
                     answer.cancel()
 
-    async def _one_of_many(self, message: UndecodedMessage, metadata: Metadata) -> Message:
-        """One answer of a stream: an error is an answer, and the stream goes on."""
+    async def _answer_in_stream(self, message: UndecodedMessage, metadata: Metadata) -> Message:
+        """Answer one request of a stream. An error is sent as an answer, and the stream continues."""
         request, request_id = None, self._ids.of_grpc(metadata)
         start, status = perf_counter(), CLIENT_CLOSED_REQUEST
         try:
             with self._inside():
+                began_ns = perf_counter_ns()
                 request = await message.open()
-                request_id = self._named(request, metadata) or request_id
-                found = await self._servicer.ModelInfer(request, metadata, request_id)
+                request_id = self._message_id(request, metadata) or request_id
+                found = await self._servicer.ModelInfer(request, Caller(metadata, request_id, began_ns))
                 status = 200
             found.parameters["triton_final_response"].bool_param = True
             return ModelStreamInferResponse(infer_response=found)
@@ -218,13 +219,13 @@ class GrpcServer:
             self._note("ModelStreamInfer", status, perf_counter() - start, request_id)
 
     def _stream_error(self, request: Message | None, sentence: str) -> Message:
-        whose = ModelInferResponse(id=request.id if request else "")
-        return ModelStreamInferResponse(error_message=sentence, infer_response=whose)
+        response = ModelInferResponse(id=request.id if request else "")
+        return ModelStreamInferResponse(error_message=sentence, infer_response=response)
 
-    def _named(self, request: Message, metadata: Metadata) -> bytes:
-        """The message's own id, where it is usable and the metadata have none; else empty."""
+    def _message_id(self, request: Message, metadata: Metadata) -> bytes:
+        """The message's own id, if it is valid and the metadata have no x-request-id; otherwise empty."""
         own = str(getattr(request, "id", ""))
-        return own.encode() if "x-request-id" not in metadata and usable(own) else b""
+        return own.encode() if "x-request-id" not in metadata and is_valid(own) else b""
 
     def _note(self, name: str, status: int, seconds: float, request_id: bytes) -> None:
         route = f"/{SERVICE}/{name}"
@@ -232,7 +233,7 @@ class GrpcServer:
 
 
 def _metadata(call: Call) -> Metadata:
-    """The caller's metadata, but for binary values."""
+    """The caller's metadata, without binary values."""
     return {key: value for key, value in call.invocation_metadata() or () if isinstance(value, str)}
 
 

@@ -1,8 +1,9 @@
-"""What each call of GRPCInferenceService answers: the same as its counterpart over HTTP, from the same functions."""
+"""Implements GRPCInferenceService with the same functions as the HTTP routes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.json_format import ParseDict
@@ -21,72 +22,87 @@ from service.openinference.statistics import statistics
 Metadata = dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What a call needs to know besides its message.
+
+    Attributes:
+        metadata: sent by the client, names in lower case, without binary values.
+        request_id: for logs, feedback and the choice of a canary.
+        began_ns: when decoding of the message began, of the performance counter.
+    """
+
+    metadata: Metadata
+    request_id: bytes
+    began_ns: int
+
+
 class Servicer:
-    """An async method for each rpc, named as it is: (message, the caller's metadata, request id) -> message."""
+    """One async method per rpc, with the rpc's name: (message, caller) -> message."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._limits = limits_of(context.settings)
 
-    async def ServerLive(self, _: Message, __: Metadata, ___: bytes) -> Message:
+    async def ServerLive(self, _: Message, __: Caller) -> Message:
         return messages.ServerLiveResponse(live=True)
 
-    async def ServerReady(self, _: Message, __: Metadata, ___: bytes) -> Message:
+    async def ServerReady(self, _: Message, __: Caller) -> Message:
         return messages.ServerReadyResponse(ready=_succeeds(lambda: check_server(self._context)))
 
-    async def ServerMetadata(self, _: Message, __: Metadata, ___: bytes) -> Message:
+    async def ServerMetadata(self, _: Message, __: Caller) -> Message:
         return _as(messages.ServerMetadataResponse, server_metadata())
 
-    async def ModelReady(self, request: Message, _: Metadata, __: bytes) -> Message:
+    async def ModelReady(self, request: Message, _: Caller) -> Message:
         found = _succeeds(lambda: check_version(self._context, request.name, request.version))
         return messages.ModelReadyResponse(ready=found)
 
-    async def ModelMetadata(self, request: Message, _: Metadata, __: bytes) -> Message:
+    async def ModelMetadata(self, request: Message, _: Caller) -> Message:
         found = model_metadata(self._context.engine, request.name, request.version)
         return _as(messages.ModelMetadataResponse, found)
 
-    async def ModelConfig(self, request: Message, _: Metadata, __: bytes) -> Message:
+    async def ModelConfig(self, request: Message, _: Caller) -> Message:
         found = model_config(self._context, request.name, request.version)
         return _as(messages.ModelConfigResponse, {"config": found})
 
-    async def ModelStatistics(self, request: Message, _: Metadata, __: bytes) -> Message:
+    async def ModelStatistics(self, request: Message, _: Caller) -> Message:
         found = statistics(self._context, request.name, request.version if request.name else "")
         return _as(messages.ModelStatisticsResponse, found)
 
-    async def ModelInfer(self, request: Message, _: Metadata, request_id: bytes) -> Message:
+    async def ModelInfer(self, request: Message, caller: Caller) -> Message:
         context, name, version = self._context, request.model_name, request.model_version
         outputs = outputs_of(resolve_version(context.engine, name, version))
-        inference = context.inference(request_id)
-        asked = await converters.read(request, outputs, self._limits)
-        pixels = await pixels_of(asked, context)
-        values = await inference.predict(name, version, pixels, lecture_of(asked))
+        inference = context.inference(caller.request_id, caller.began_ns)
+        request = await converters.read(request, outputs, self._limits)
+        pixels = await pixels_of(request, context)
+        values = await inference.predict(name, version, pixels, lecture_of(request))
         served = inference.version
         labels = served.model.classes()
-        answer = await converters.write(served.name, served.version, asked, split_outputs(values, asked), labels)
+        answer = await converters.write(served.name, served.version, request, split_outputs(values, request), labels)
         inference.finish()
         return answer
 
-    async def RepositoryIndex(self, request: Message, _: Metadata, __: bytes) -> Message:
+    async def RepositoryIndex(self, request: Message, _: Caller) -> Message:
         _only_repository(request)
         found = index(self._context.engine, request.ready)
         return _as(messages.RepositoryIndexResponse, {"models": found})
 
-    async def RepositoryModelLoad(self, request: Message, metadata: Metadata, _: bytes) -> Message:
-        self._context.check_admin_key(metadata)
+    async def RepositoryModelLoad(self, request: Message, caller: Caller) -> Message:
+        self._context.check_admin_key(caller.metadata)
         _only_repository(request)
         check_load_parameters(dict(request.parameters))
         await self._context.watcher.load(request.model_name)
         return messages.RepositoryModelLoadResponse()
 
-    async def RepositoryModelUnload(self, request: Message, metadata: Metadata, _: bytes) -> Message:
-        self._context.check_admin_key(metadata)
+    async def RepositoryModelUnload(self, request: Message, caller: Caller) -> Message:
+        self._context.check_admin_key(caller.metadata)
         _only_repository(request)
         await self._context.watcher.unload(request.model_name)
         return messages.RepositoryModelUnloadResponse()
 
 
 def _succeeds(check: Callable[[], object]) -> bool:
-    """What HTTP says with a status, this protocol says with `ready`."""
+    """Whether `check` returns without a DigitsError."""
     try:
         check()
     except DigitsError:
@@ -100,4 +116,4 @@ def _as(kind: Any, found: dict[str, Any]) -> Message:
 
 def _only_repository(request: Message) -> None:
     if request.repository_name:
-        raise BadRequest("There is one repository here, and it has no name; leave repository_name out.")
+        raise BadRequest("The only repository has no name; leave repository_name out.")

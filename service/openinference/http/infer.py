@@ -1,4 +1,4 @@
-"""POST /v2/models/{model}[/versions/{version}]/infer: tensors in, tensors out. As hot a path as /predict."""
+"""POST /v2/models/{model}[/versions/{version}]/infer: tensors in, tensors out. A hot path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Infer:
-    """The handler, as plain ASGI for RequestMiddleware and as a FastAPI route for everything else."""
+    """The handler: plain ASGI for RequestMiddleware, and the function behind the documented FastAPI routes."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -40,33 +40,35 @@ class Infer:
     async def answer(self, scope: Scope, receive: Receive, name: str, version: str) -> tuple[bytes, Headers]:
         """Body and headers of the answer. Raises DigitsError."""
         context = self._context
-        outputs = outputs_of(resolve_version(context.engine, name, version))  # 404 before the body is read
+        outputs = outputs_of(resolve_version(context.engine, name, version))  # answers 404 before reading the body
         header_length, accept = _protocol_headers(scope)
         body = await read_body(scope, receive, context.settings)
         inference = context.inference(scope["request_id"])
-        asked = await read(body, header_length, outputs, self._limits)
-        pixels = await pixels_of(asked, context)
-        answered = inference.predict(name, version, pixels, lecture_of(asked))
+        request = await read(body, header_length, outputs, self._limits)
+        pixels = await pixels_of(request, context)
+        answered = inference.predict(name, version, pixels, lecture_of(request))
         values = await while_connected(answered, receive, len(body))
         served = inference.version
-        labels = served.model.classes() if any(wanted.classes for wanted in asked.outputs) else []
-        answer = await write(served.name, served.version, asked, split_outputs(values, asked), labels)
+        labels = served.model.classes() if any(output.classes for output in request.outputs) else []
+        answer = await write(served.name, served.version, request, split_outputs(values, request), labels)
         inference.finish()
-        return await _packed(*answer, accept)
+        return await _compressed(*answer, accept)
 
 
 def _protocol_headers(scope: Scope) -> tuple[bytes, bytes]:
-    """Inference-Header-Content-Length and Accept-Encoding, each empty without one, several joined by commas."""
+    """Inference-Header-Content-Length and Accept-Encoding, each empty if absent; repeated ones joined by commas."""
     header_length = accept = b""
     for name, value in scope["headers"]:
         if name == b"inference-header-content-length":
-            header_length += (b"," if header_length else b"") + (value or b" ")  # empty is not absent
+            header_length += (b"," if header_length else b"") + (
+                value or b" "
+            )  # an empty value differs from an absent header
         elif name == b"accept-encoding":
             accept += (b"," if accept else b"") + value
     return header_length, accept
 
 
-async def _packed(body: bytes, json_size: int, accept: bytes) -> tuple[bytes, Headers]:
+async def _compressed(body: bytes, json_size: int, accept: bytes) -> tuple[bytes, Headers]:
     headers = [(b"content-type", b"application/octet-stream" if json_size else b"application/json")]
     if json_size:
         headers.append((b"inference-header-content-length", b"%d" % json_size))
@@ -78,15 +80,15 @@ async def _packed(body: bytes, json_size: int, accept: bytes) -> tuple[bytes, He
 
 
 def router(infer: Infer) -> APIRouter:
-    """The same handler as documented routes."""
+    """The handler as documented routes."""
     routes = APIRouter(responses=errors(400, 404, 408, 413, 415, 503))
 
     async def one(request: Request, model: ModelName) -> Response:
-        """The version that is served answers, or a canary its share of requests."""
+        """Answered by the served version, or by the canary for its share of requests."""
         return await respond(request, model, "")
 
     async def version(request: Request, model: ModelName, version: ModelVersion) -> Response:
-        """That number's version answers, or that label's: `stable` is the served one, `canary` the one on trial."""
+        """Answered by the version of this number or label: `stable` is the served version, `canary` the canary."""
         return await respond(request, model, version)
 
     async def respond(request: Request, model: str, version: str) -> Response:
@@ -95,7 +97,7 @@ def router(infer: Infer) -> APIRouter:
         response.raw_headers.extend(headers)
         return response
 
-    summary = "Infer"
+    summary = "Classify digits"
     routes.post(ROUTE, summary=summary, openapi_extra=INFER_OPENAPI, response_class=Response)(one)
     versioned = "/v2/models/{model}/versions/{version}/infer"
     routes.post(versioned, summary=f"{summary}, by version", openapi_extra=INFER_OPENAPI, response_class=Response)(

@@ -1,4 +1,4 @@
-"""POST /v2/repository/index, /v2/repository/models/{model}/load and …/unload: what is there, what is served."""
+"""POST /v2/repository/index, /v2/repository/models/{model}/load and …/unload: Triton's model repository extension."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from service.openinference.http.schemas import IndexEntry, IndexRequest, ModelNa
 from service.openinference.index import check_load_parameters
 from service.openinference.index import index as repository_index
 
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 
 router = APIRouter()
 admin = APIRouter(dependencies=[Depends(admin_only)], responses=errors(400, 401, 403, 404, 413, 503))
 
 
 async def _json(request: Request, settings: SettingsDep) -> dict[str, Any]:
-    """The body, which may be empty: clients send it so."""
+    """The JSON body. Clients may send an empty one."""
     try:
-        return _parsed(await read_body(request.scope, request.receive, settings, MOST_BYTES))
+        return _parsed(await read_body(request.scope, request.receive, settings, MAX_BYTES))
     except PayloadTooLarge:
-        raise PayloadTooLarge(f"This call takes at most {MOST_BYTES:,} bytes: a small object, or nothing.") from None
+        raise PayloadTooLarge(
+            f"The body of this call may have at most {MAX_BYTES:,} bytes; send a small JSON object, or nothing."
+        ) from None
 
 
 JsonDep = Annotated[dict[str, Any], Depends(_json)]
@@ -45,23 +47,23 @@ PARAMETERS = {"type": "object", "properties": {"parameters": {"type": "object"}}
     responses=errors(400, 413),
     openapi_extra=_body(IndexRequest.model_json_schema()),
 )
-async def index(engine: EngineDep, asked: JsonDep) -> list[dict[str, str]]:
-    """Of every model in the repository, and which of them are served."""
-    return repository_index(engine, asked.get("ready", False))
+async def index(engine: EngineDep, body: JsonDep) -> list[dict[str, str]]:
+    """All published versions of all models, and whether each is served."""
+    return repository_index(engine, body.get("ready", False))
 
 
-@admin.post("/v2/repository/models/{model}/load", summary="Serve a model", openapi_extra=_body(PARAMETERS))
-async def load(watcher: WatcherDep, asked: JsonDep, model: ModelName) -> dict[str, Any]:
-    """Its promoted version, as it is published: with parameters that say otherwise the call is refused."""
-    check_load_parameters(_parameters(asked))
+@admin.post("/v2/repository/models/{model}/load", summary="Load a model", openapi_extra=_body(PARAMETERS))
+async def load(watcher: WatcherDep, body: JsonDep, model: ModelName) -> dict[str, Any]:
+    """Serves its promoted version as published; parameters that would override it are rejected."""
+    check_load_parameters(_parameters(body))
     await watcher.load(model)
     return {}
 
 
-@admin.post("/v2/repository/models/{model}/unload", summary="Serve a model no more", openapi_extra=_body(PARAMETERS))
-async def unload(watcher: WatcherDep, asked: JsonDep, model: ModelName) -> dict[str, Any]:
-    """Until it is loaded again, or the service starts anew. Requests in flight are answered."""
-    _parameters(asked)
+@admin.post("/v2/repository/models/{model}/unload", summary="Unload a model", openapi_extra=_body(PARAMETERS))
+async def unload(watcher: WatcherDep, body: JsonDep, model: ModelName) -> dict[str, Any]:
+    """The model is not served until it is loaded again or the service restarts. Running requests are answered."""
+    _parameters(body)
     await watcher.unload(model)
     return {}
 
@@ -78,8 +80,8 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _parameters(asked: dict[str, Any]) -> dict[str, Any]:
-    parameters = asked.get("parameters")
+def _parameters(body: dict[str, Any]) -> dict[str, Any]:
+    parameters = body.get("parameters")
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):

@@ -1,4 +1,4 @@
-"""What /docs shows of the Open Inference Protocol."""
+"""OpenAPI descriptions of the Open Inference Protocol, shown at /docs."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ ModelName = Annotated[str, Path(description="The model's name, such as digits.")
 ModelVersion = Annotated[str, Path(description="A version that is served, by number, or `stable` or `canary`.")]
 
 DESCRIPTIONS = {
-    400: "Malformed, or values that are wrong; `error` names the tensor",
+    400: "Malformed, or with wrong values; `error` names the tensor",
     401: "The admin key is missing",
     403: "The admin key is wrong, or admin calls are off",
     404: "No such model, or no such version of it is served",
-    408: "The body came too slowly",
+    408: "The body arrived too slowly",
     413: "Body or number of digits over a limit",
-    415: "A compression, or a picture, of a kind that is not read here",
-    503: "Full, or the model is unloaded; try again after Retry-After seconds",
+    415: "Unsupported compression or picture format",
+    503: "The queue is full, or the model is unloaded; retry after Retry-After seconds",
 }
 ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 
 
-REFUSED: dict[int | str, dict[str, Any]] = {  # without it FastAPI documents its own 422, which is never given here
-    "4XX": {"description": "Refused; `error` says why", "content": {"application/json": {"schema": ERROR}}}
+ERRORS: dict[int | str, dict[str, Any]] = {  # without it FastAPI documents its own 422, which is never returned here
+    "4XX": {"description": "Error; `error` says why", "content": {"application/json": {"schema": ERROR}}}
 }
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries for refusals."""
+    """OpenAPI entries for error statuses."""
     content = {"application/json": {"schema": ERROR}}
     return {status: {"description": DESCRIPTIONS[status], "content": content} for status in statuses}
 
@@ -41,7 +41,7 @@ class ServerMetadata(BaseModel):
 
 
 class TensorMetadata(BaseModel):
-    """-1 stands for any size."""
+    """Name, datatype and shape of an input or output; -1 is an axis of any size."""
 
     name: str
     datatype: str
@@ -69,7 +69,7 @@ class ModelReady(Ready):
 
 
 class IndexEntry(BaseModel):
-    """One published version. State is READY or UNAVAILABLE; then `reason` says why."""
+    """One published version. `state` is READY or UNAVAILABLE; `reason` says why it is unavailable."""
 
     name: str
     version: str
@@ -78,7 +78,7 @@ class IndexEntry(BaseModel):
 
 
 class IndexRequest(BaseModel):
-    ready: bool = Field(False, description="List only what is served.")
+    ready: bool = Field(False, description="List only served versions.")
 
 
 class Duration(BaseModel):
@@ -87,7 +87,7 @@ class Duration(BaseModel):
 
 
 class InferenceStatistics(BaseModel):
-    """Requests: what they waited and how long they took, part by part; a batch's time counts for each request in it."""
+    """Per request: queueing, decoding, inference and encoding. A batch's time counts for each request in it."""
 
     success: Duration
     fail: Duration
@@ -100,7 +100,7 @@ class InferenceStatistics(BaseModel):
 
 
 class BatchStatistics(BaseModel):
-    """Executions of one size."""
+    """Executions with one batch size."""
 
     batch_size: int
     compute_input: Duration
@@ -129,16 +129,17 @@ class ModelStatistics(BaseModel):
 PARAMETERS = {"type": "object", "additionalProperties": True}
 INFER_DESCRIPTION = """One input, either `pixels` or `image`:
 
-* `pixels`, UINT8 of `[n, 28, 28, 1]`, `[n, 28, 28]` or `[n, 784]`: raw 0-255, bright ink on a dark ground; data flat,
-  or nested as the shape says.
+* `pixels`, UINT8 of `[n, 28, 28, 1]`, `[n, 28, 28]` or `[n, 784]`: raw 0-255, bright ink on a dark background; data
+  flat, or nested as in the shape.
 * `image`, BYTES of `[n]` or `[n, 1]`: PNG, JPEG, WebP, BMP, GIF or TIFF files; in JSON each is base64 text.
 
-Outputs: `probabilities`, FP32 `[n, 10]`; `lecture_output`, FP32 `[n, 10, 10, 1]`, where the model has it. Without
-`outputs`, all; with the parameter `classification: k`, the k likeliest classes as BYTES `value:index:label`.
+Outputs: `probabilities`, FP32 `[n, 10]`; `lecture_output`, FP32 `[n, 10, 10, 1]`, if the model has it. Without
+`outputs`, all are returned. With the parameter `classification: k`, the k most probable classes are returned, as BYTES
+`value:index:label`.
 
-Binary tensor data: `binary_data_size` and the bytes behind the JSON, whose length `Inference-Header-Content-Length`
-tells (0: the whole body is `pixels`); `binary_data` or `binary_data_output` for the answer. Bodies may be compressed
-with gzip or deflate, and so are answers for those who ask with Accept-Encoding."""
+Binary tensor data: send `binary_data_size`, and the bytes after the JSON; `Inference-Header-Content-Length` is the
+length of the JSON (0: the whole body is `pixels`). `binary_data` or `binary_data_output` request binary outputs. Bodies
+may be compressed with gzip or deflate; answers are compressed as Accept-Encoding asks."""
 INFER_REQUEST = {
     "type": "object",
     "required": ["inputs"],
@@ -206,7 +207,7 @@ INFER_OPENAPI: dict[str, Any] = {
             "name": "Inference-Header-Content-Length",
             "in": "header",
             "required": False,
-            "description": "Length of the JSON that a body with binary tensor data begins with.",
+            "description": "Length of the JSON at the start of a body with binary tensor data.",
             "schema": {"type": "integer", "minimum": 0},
         }
     ],

@@ -1,4 +1,4 @@
-"""GET /v2/models/stats and /v2/models/{model}[/versions/{version}]/stats: since the start, over all workers."""
+"""GET /v2/models/stats and /v2/models/{model}[/versions/{version}]/stats: Triton's statistics extension."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def everything(context: ContextDep) -> dict[str, Any]:
     responses=errors(404, 503),
 )
 async def of_model(context: ContextDep, model: ModelName) -> dict[str, Any]:
-    """Of every version that answers now."""
+    """Statistics of every served version."""
     return statistics(context, model)
 
 

@@ -1,4 +1,4 @@
-"""The fast path past ASGI: it answers as the usual way does, or leaves a request to it. No connection notices."""
+"""The fast path: it answers as the ASGI path does, or declines a request, which then takes the ASGI path."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from fastapi import FastAPI
 
 from service.app import create_app
 from service.engine.rollout import Rollout
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from service.server.exchange import Headers
 from service.settings import Settings
 from service.telemetry.statistics import FAIL, SUCCESS
+from tests.support.asgi import until
 from tests.support.bodies import as_csv, as_image, as_json, as_npy
 from tests.support.models import digit, digits, publish
 from tests.support.refusals import REFUSALS, check_problem
@@ -79,8 +80,8 @@ def ask(server: Server, *packets: bytes) -> Answer:
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_the_fast_path_answers_as_the_usual_way_does(server: Server, name: str) -> None:
-    """A query string is what the fast path leaves to the usual way."""
+def test_the_fast_path_answers_as_the_asgi_path_does(server: Server, name: str) -> None:
+    """The fast path declines a URL with a query string."""
     body, kind = WAYS[name]
     status, headers, content = ask(server, request(body, kind, x_request_id="mine"))
     usual_status, usual_headers, usual_content = ask(server, request(body, kind, "/predict?", x_request_id="mine"))
@@ -90,7 +91,7 @@ def test_the_fast_path_answers_as_the_usual_way_does(server: Server, name: str) 
 
 
 @pytest.mark.parametrize("refusal", REFUSALS[::4], ids=lambda refusal: refusal.name)
-def test_the_fast_path_refuses_nothing_itself(server: Server, refusal: Any) -> None:
+def test_the_fast_path_rejects_nothing_itself(server: Server, refusal: Any) -> None:
     if refusal.method != "POST" or not refusal.kind:
         pytest.skip("asked otherwise")
     more = {name.replace("-", "_"): value for name, value in refusal.more} | {"x_request_id": "mine"}
@@ -155,7 +156,7 @@ def test_a_connection_stays_or_closes_as_agreed(
             assert stream.read() == b""
 
 
-def test_who_expects_a_word_first_gets_it(server: Server) -> None:
+def test_expect_100_continue_is_answered(server: Server) -> None:
     with server.socket() as connection, connection.makefile("rb") as stream:
         connection.sendall(request(digit(3).tobytes(), expect="100-continue"))
         assert stream.readline() == b"HTTP/1.1 100 Continue\r\n"
@@ -163,7 +164,7 @@ def test_who_expects_a_word_first_gets_it(server: Server) -> None:
         assert found(read(stream)) == [3]
 
 
-def test_everybody_is_counted_logged_and_remembered(models_dir: Path, tmp_path: Path) -> None:
+def test_every_request_is_counted_logged_and_remembered(models_dir: Path, tmp_path: Path) -> None:
     with Server(models_dir, access_log="true", feedback_path=tmp_path / "feedback.sqlite") as server:
         first = ask(server, request(digit(3).tobytes(), x_request_id="mine"))
         others = {ask(server, request(digit(4).tobytes()))[1]["x-request-id"] for _ in range(5)}
@@ -172,15 +173,15 @@ def test_everybody_is_counted_logged_and_remembered(models_dir: Path, tmp_path: 
         metrics = server.client.get("/metrics").text
         assert 'digits_request_duration_seconds_count{method="POST",route="/predict",status="200"} 6.0' in metrics
         for given_id in ["mine", *others]:
-            told = server.client.post("/feedback", json={"request_id": given_id, "row": 0, "label": 3})
+            told = server.client.post("/feedback", json={"request_id": given_id, "index": 0, "label": 3})
             assert told.status_code < 300, told.text
         _, log = server.stop()
     assert sum("POST /predict 200" in line for line in log.splitlines()) == 6
     assert "mine" in log
 
 
-def test_everybody_gets_his_own_answer_among_many_who_leave(server: Server) -> None:
-    """Twenty threads, each with connections of its own; every third hangs up without waiting."""
+def test_each_client_gets_its_own_answer_while_others_disconnect(server: Server) -> None:
+    """Twenty threads with their own connections; every third one disconnects without reading."""
     wrong: list[object] = []
 
     def talk(seed: int) -> None:
@@ -209,8 +210,8 @@ def test_everybody_gets_his_own_answer_among_many_who_leave(server: Server) -> N
     assert found(ask(server, request(digit(9).tobytes()))) == [9]
 
 
-def test_a_service_that_is_told_to_stop_answers_what_it_took(models_dir: Path, tmp_path: Path) -> None:
-    """Everybody asks while it stops: each gets an answer, or a connection that was closed before he asked."""
+def test_a_stopping_service_answers_the_requests_that_it_accepted(models_dir: Path, tmp_path: Path) -> None:
+    """Each request sent while it stops is answered, or its connection was closed before it was sent."""
     with Server(models_dir, feedback_path=tmp_path / "feedback.sqlite") as server:
         cut, asked = [], threading.Event()
 
@@ -248,7 +249,7 @@ def test_a_service_that_is_told_to_stop_answers_what_it_took(models_dir: Path, t
 
 
 class Replies:
-    """Notes what the fast path replies."""
+    """Records the replies of the fast path."""
 
     def __init__(self) -> None:
         self.given: list[tuple[int, dict[str, str], bytes, bool]] = []
@@ -273,7 +274,7 @@ def alone(models_dir: Path) -> FastAPI:
 
 
 @pytest.mark.parametrize("name", [name for name in WAYS if not name.startswith("more")])
-def test_it_takes_what_is_small_and_plain(alone: FastAPI, name: str) -> None:
+def test_it_accepts_small_uncompressed_bodies(alone: FastAPI, name: str) -> None:
     body, kind = WAYS[name]
     replies = Replies()
 
@@ -314,12 +315,12 @@ LEFT = {
 
 
 @pytest.mark.parametrize("name", LEFT)
-def test_it_leaves_all_else_as_if_nothing_had_been(alone: FastAPI, name: str) -> None:
+def test_it_declines_other_requests_without_a_trace(alone: FastAPI, name: str) -> None:
     body, kind, more = LEFT[name]
-    left_alone(alone, heads(kind, **more), body)
+    declined(alone, heads(kind, **more), body)
 
 
-def left_alone(app: FastAPI, headers: Headers, body: bytes) -> None:
+def declined(app: FastAPI, headers: Headers, body: bytes) -> None:
     replies = Replies()
 
     async def steps() -> None:
@@ -332,50 +333,50 @@ def left_alone(app: FastAPI, headers: Headers, body: bytes) -> None:
     assert replies.given == []
 
 
-def test_it_leaves_requests_alone_when_the_service_leaves(alone: FastAPI) -> None:
+def test_it_declines_while_the_service_drains(alone: FastAPI) -> None:
     alone.state.context.drain.leaving = True
-    left_alone(alone, heads(), bytes(784))
+    declined(alone, heads(), bytes(784))
 
 
-def test_it_leaves_requests_alone_where_no_model_is_loaded(alone: FastAPI) -> None:
+def test_it_declines_when_no_model_is_loaded(alone: FastAPI) -> None:
     alone.state.context.engine.unload("digits")
-    left_alone(alone, heads(), bytes(784))
+    declined(alone, heads(), bytes(784))
 
 
-def test_it_leaves_requests_alone_during_a_trial(tmp_path: Path) -> None:
+def test_it_declines_during_a_rollout(tmp_path: Path) -> None:
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=50))
+    RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=50))
     app = create_app(Settings(models_dir=tmp_path))
     engine = app.state.context.engine
     engine.swap_rollout("digits", Rollout(RolloutPlan(2, percent=50), engine.load("digits", 2)))
-    left_alone(app, heads(), bytes(784))
+    declined(app, heads(), bytes(784))
     engine.swap_rollout("digits", None)
     with pytest.raises(AssertionError):
-        left_alone(app, heads(), bytes(784))
+        declined(app, heads(), bytes(784))
 
 
-def test_a_full_queue_is_left_to_the_usual_way(alone: FastAPI) -> None:
+def test_it_declines_when_the_queue_is_full(alone: FastAPI) -> None:
     alone.state.context.engine.admission.acquire(50)
-    left_alone(alone, heads(), bytes(784))
+    declined(alone, heads(), bytes(784))
 
 
-def test_an_answer_given_while_leaving_closes_the_connection(alone: FastAPI) -> None:
+def test_an_answer_sent_while_draining_closes_the_connection(alone: FastAPI) -> None:
     replies = Replies()
 
     async def steps() -> None:
         assert alone.fast_path.take(heads(), bytes(784), replies)  # type: ignore[attr-defined]
         alone.state.context.drain.leaving = True
-        await asyncio.sleep(0.01)
+        await until(lambda: replies.given)
 
     in_loop(steps)
     assert [(status, close) for status, *_, close in replies.given] == [(200, True)]
 
 
-def test_a_model_that_fails_is_told_to_each_and_logged_once_a_request(
+def test_a_failing_model_is_a_500_and_one_log_line_per_request(
     alone: FastAPI, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Within a batch only the request that makes it fail hears of that."""
+    """Of the requests in a batch, only the one that makes the model fail gets an error."""
     served, replies, others = alone.state.context.engine.served(), Replies(), Replies()
     run = served.batcher._run
 
@@ -390,12 +391,12 @@ def test_a_model_that_fails_is_told_to_each_and_logged_once_a_request(
         for value in range(5):
             assert alone.fast_path.take(heads(), digit(value).tobytes(), others)  # type: ignore[attr-defined]
         assert alone.fast_path.take(heads(x_request_id="mine"), digit(3, ink=77).tobytes(), replies)  # type: ignore[attr-defined]
-        await asyncio.sleep(0.01)
+        await until(lambda: replies.given and len(others.given) == 5)
 
     in_loop(steps)
     assert [json.loads(body)["predictions"][0]["digit"] for _, _, body, _ in others.given] == [0, 1, 2, 3, 4]
     ((status, headers, body, _),) = replies.given
-    check_problem(status, headers, body, 500, says="went wrong here")
+    check_problem(status, headers, body, 500, says="failed to process")
     assert headers["x-request-id"] == "mine"
     assert [record.getMessage() for record in caplog.records] == ["request mine failed"]
     assert (alone.state.context.drain.inside, alone.state.context.engine.admission.rows) == (0, 0)

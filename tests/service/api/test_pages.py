@@ -1,4 +1,4 @@
-"""The page in a real browser: draw, clear, give pictures, lose the service and find it again; and /docs.
+"""The page in a real browser: draw, clear, choose pictures, survive a restart of the service; and /docs.
 
 Needs Debian's chromium and chromium-driver (apt-get install chromium chromium-driver); where they are absent all is
 skipped, and said. Every test also checks that nothing left this machine and that the console stayed empty.
@@ -32,15 +32,16 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.support.models import publish, written
 from tests.support.server import ROOT, Server
 
+pytestmark = pytest.mark.slow  # a browser is started
 MISSING = "The page is NOT TESTED: there is no browser. Install one: apt-get install chromium chromium-driver"
 ELSEWHERE = "digits.test"  # a name that the browser alone knows, for what browsers and Swagger UI allow localhost only
-PATIENCE_S = 20
+PATIENCE_S = 60
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1100,1000"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),  # asks nobody on its own
 ]
 
-Stroke = Sequence[tuple[float, float]]  # points from 0 to 1 across the scoreboard
+Stroke = Sequence[tuple[float, float]]  # points from 0 to 1 across the board
 LINE: Stroke = [(0.5, 0.15 + step * 0.07) for step in range(11)]
 ZERO: Stroke = [(0.5 + 0.2 * np.sin(turn), 0.5 - 0.3 * np.cos(turn)) for turn in np.linspace(0, 2 * np.pi, 33)]
 
@@ -70,16 +71,16 @@ class Page:
         return self.text(selector)
 
     def draw(self, *strokes: Stroke, kind: str = "mouse") -> None:
-        scoreboard = self.find("#scoreboard")
-        width, height = scoreboard.size["width"], scoreboard.size["height"]
+        board = self.find("#board")
+        width, height = board.size["width"], board.size["height"]
         actions = ActionBuilder(self.driver, mouse=PointerInput(kind, kind), duration=5)
         pen = actions.pointer_action
         for stroke in strokes:
             places = [(round((x - 0.5) * width), round((y - 0.5) * height)) for x, y in stroke]
-            pen.move_to(scoreboard, *places[0])
+            pen.move_to(board, *places[0])
             pen.pointer_down()
             for place in places[1:]:
-                pen.move_to(scoreboard, *place)
+                pen.move_to(board, *place)
             pen.pointer_up()
         actions.perform()
 
@@ -212,7 +213,7 @@ def test_one_question_at_a_time(home: Page) -> None:
 
 @contextmanager
 def held_up(site: Server) -> Iterator[None]:
-    """What is asked meanwhile is answered afterwards."""
+    """Requests sent meanwhile are answered afterwards."""
     site.process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -270,7 +271,7 @@ def test_pictures_dropped_or_pasted(home: Page, event: str, holder: str) -> None
     assert home.answer("one.png") == "1"
 
 
-def test_what_is_no_picture_is_refused_in_plain_words(home: Page, site: Server, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_rejected_with_a_sentence(home: Page, site: Server, tmp_path: Path) -> None:
     home.forgiven = r"/predict - Failed to load resource.* 4\d\d "  # the browser's own note of a refusal
     text = tmp_path / "notes.txt"
     text.write_text("seven")

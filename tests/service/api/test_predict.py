@@ -1,4 +1,4 @@
-"""POST /predict: every form of a digit gets its answer, every bad request its status and its sentence."""
+"""POST /predict: every form of a digit is answered, every bad request gets its status and its sentence."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def digits_in(answer: Answer) -> list[int]:
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.name)
-def test_refusal_in_process(strict_app: FastAPI, refusal: Refusal) -> None:
+def test_rejection_in_process(strict_app: FastAPI, refusal: Refusal) -> None:
     answer = call(strict_app, refusal.method, body=refusal.body, headers=refusal.headers)
     check_problem(answer.status, answer.headers, answer.body, refusal.status, refusal.where, refusal.says)
     assert refusal.status != 405 or answer.headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.name)
-def test_refusal_over_the_socket(strict_server: Server, refusal: Refusal) -> None:
+def test_rejection_over_the_socket(strict_server: Server, refusal: Refusal) -> None:
     headers = {name.encode(): value.encode("latin-1") for name, value in refusal.headers.items()}
     answer = strict_server.client.request(refusal.method, "/predict", content=refusal.body, headers=headers)
     check_problem(answer.status_code, answer.headers, answer.content, refusal.status, refusal.where, refusal.says)
@@ -125,6 +125,7 @@ def test_json_answer(app: FastAPI, accept: str) -> None:
     assert answer.headers["content-type"] == "application/json"
 
 
+@pytest.mark.slow
 def test_kaggles_test_csv_over_the_socket(server: Server) -> None:
     """28,000 rows with their header line in, ImageId,Label out."""
     values = np.random.default_rng(0).integers(0, 10, 28_000)
@@ -272,7 +273,7 @@ def test_the_documented_route_answers_as_the_direct_one_does(app: FastAPI) -> No
 
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=120), min_size=1, max_size=25))
-def test_everybody_gets_his_own_rows(app: FastAPI, requests: list[list[int]]) -> None:
+def test_concurrent_requests_get_their_own_rows(app: FastAPI, requests: list[list[int]]) -> None:
     async def all_at_once() -> list[Answer]:
         octets = {"Content-Type": "application/octet-stream"}
         return await asyncio.gather(*(acall(app, body=digits(*r).tobytes(), headers=octets) for r in requests))
@@ -290,7 +291,7 @@ def test_a_bad_request_among_many_harms_nobody(app: FastAPI) -> None:
         assert answer.status == 400 if i % 7 == 0 else digits_in(answer) == [i % 10]
 
 
-def test_a_full_queue_is_said_at_once_and_clears(models_dir: Any) -> None:
+def test_a_full_queue_is_a_503_at_once_and_clears(models_dir: Any) -> None:
     app = create_app(Settings(models_dir=models_dir, max_queue_rows=100))
 
     async def two_at_once() -> tuple[Answer, Answer, Answer]:
@@ -309,8 +310,8 @@ def test_a_full_queue_is_said_at_once_and_clears(models_dir: Any) -> None:
     assert app.state.context.engine.admission.rows == 0
 
 
-def test_whoever_goes_away_costs_nothing_more(app: FastAPI) -> None:
-    """A big request whose client leaves while it runs: nobody is answered, and the queue is empty soon after."""
+def test_the_work_of_a_disconnected_client_is_cancelled(app: FastAPI) -> None:
+    """The client of a big request disconnects while it runs: no answer is sent, and the queue is soon empty."""
 
     async def leave() -> None:
         gone = asyncio.Event()
@@ -332,8 +333,8 @@ def test_probabilities_survive_the_trip(app: FastAPI) -> None:
     assert np.array_equal(found.astype(np.float32), expected)
 
 
-def test_a_picture_in_base64_is_told_what_to_do(app: FastAPI) -> None:
-    """The commonest mistake of those who come from another service: not a digit, so 422 and the advice."""
+def test_a_picture_in_base64_is_rejected_with_advice(app: FastAPI) -> None:
+    """A common mistake of users of other services: not a digit, so 422 with advice."""
     text = base64.b64encode(as_image(digit(3))).decode()
     answer = call(app, body=b'{"instances": [{"b64": "%s"}]}' % text.encode(), headers=JSON)
     check_problem(answer.status, answer.headers, answer.body, 422, "instances[0]", "28 rows")

@@ -1,4 +1,4 @@
-"""Drift: the index is nought for what the card describes, and large for digits of another kind."""
+"""Drift: the index is near 0 for digits like those of the card, and large for other digits."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.feedback.drift import FEWEST_DIGITS, indices, stability
-from service.feedback.recent import RecentPredictions
+from service.feedback.drift import MIN_DIGITS, indices, stability
 from service.repository.repository import Repository
 
 ROOT = Path(__file__).parents[3]
@@ -56,31 +55,7 @@ def test_other_digits_do(reference: dict[str, Any]) -> None:
 
 
 def test_few_digits_or_a_card_without_a_reference_say_nothing(reference: dict[str, Any]) -> None:
-    pixels, probabilities = alike(reference, FEWEST_DIGITS - 1)
+    pixels, probabilities = alike(reference, MIN_DIGITS - 1)
     assert indices(reference, pixels, probabilities) == {}
     assert indices(None, *alike(reference, 4000)) == {}
     assert indices({"class_shares": "nonsense"}, *alike(reference, 4000)) == {}
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_the_ring_keeps_the_last_answers(tmp_path: Path, shared: bool) -> None:
-    recent = RecentPredictions(100, tmp_path if shared else None)
-    pixels = np.arange(250, dtype=np.uint8)[:, None, None].repeat(28, 1).repeat(28, 2)
-    for i in range(250):
-        recent.remember(b"id-%d" % i, "digits", 1 + i % 2, pixels[i : i + 1], np.full((1, 10), i, np.float32))
-    assert recent.find(b"id-149", 0) is None
-    answer = recent.find(b"id-200", 0)
-    assert answer is not None
-    assert (answer.version, answer.pixels[0, 0], answer.probabilities[3]) == (1, 200, 200)
-    assert recent.find(b"id-200", 1) is None
-    assert len(recent.window("digits", 1)[0]) == len(recent.window("digits", 2)[0]) == 50
-    assert len(recent.window("letters", 1)[0]) == 0
-
-
-def test_one_large_request_does_not_push_all_others_out() -> None:
-    recent = RecentPredictions(100)
-    recent.remember(b"first", "digits", 1, np.zeros((1, 28, 28), np.uint8), np.zeros((1, 10), np.float32))
-    recent.remember(b"large", "digits", 1, np.zeros((5000, 28, 28), np.uint8), np.zeros((5000, 10), np.float32))
-    assert recent.find(b"first", 0) is not None
-    assert recent.find(b"large", 63) is not None
-    assert recent.find(b"large", 64) is None

@@ -1,4 +1,5 @@
-"""Rings of recent predictions in a folder: without room, removed, left by a worker that ended."""
+"""Recent predictions: a ring buffer per worker, in which any worker finds what another one predicted; and a folder
+without room, that is removed, or that has the ring of a worker that ended."""
 
 from __future__ import annotations
 
@@ -12,9 +13,84 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.feedback.recent import SLOT, RecentPredictions
+from service.feedback.recent import MAX_ROWS_PER_REQUEST, SLOT, RecentPredictions
 from service.telemetry.retired import retire
+from tests.support.models import digit, digits
 from tests.support.server import PATIENCE_S, ROOT
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_ring_keeps_the_last_answers(tmp_path: Path, shared: bool) -> None:
+    recent = RecentPredictions(100, tmp_path if shared else None)
+    pixels = np.arange(250, dtype=np.uint8)[:, None, None].repeat(28, 1).repeat(28, 2)
+    for i in range(250):
+        recent.remember(b"id-%d" % i, "digits", 1 + i % 2, pixels[i : i + 1], np.full((1, 10), i, np.float32))
+    assert recent.find(b"id-149", 0) is None
+    answer = recent.find(b"id-200", 0)
+    assert answer is not None
+    assert (answer.version, answer.pixels[0, 0], answer.probabilities[3]) == (1, 200, 200)
+    assert recent.find(b"id-200", 1) is None
+    assert len(recent.window("digits", 1)[0]) == len(recent.window("digits", 2)[0]) == 50
+    assert len(recent.window("letters", 1)[0]) == 0
+
+
+def test_one_large_request_does_not_push_all_others_out() -> None:
+    recent = RecentPredictions(100)
+    recent.remember(b"first", "digits", 1, np.zeros((1, 28, 28), np.uint8), np.zeros((1, 10), np.float32))
+    recent.remember(b"large", "digits", 1, np.zeros((5000, 28, 28), np.uint8), np.zeros((5000, 10), np.float32))
+    assert recent.find(b"first", 0) is not None
+    assert recent.find(b"large", 63) is not None
+    assert recent.find(b"large", 64) is None
+
+
+def test_a_prediction_comes_back_as_it_was() -> None:
+    recent = RecentPredictions(10)
+    probabilities = np.random.default_rng(0).random((2, 10), np.float32)
+    recent.remember(b"a", "digits", 7, digits(3, 4), probabilities)
+    for row, value in enumerate((3, 4)):
+        found = recent.find(b"a", row)
+        assert found
+        assert (found.model, found.version) == ("digits", 7)
+        assert (found.pixels == digit(value)).all()
+        assert (found.probabilities == probabilities[row]).all()
+    for row in (2, 2**32 - 1):
+        assert recent.find(b"a", row) is None
+
+
+def test_a_buffer_smaller_than_a_request_keeps_its_first_digits() -> None:
+    recent = RecentPredictions(3)
+    recent.remember(b"a", "digits", 1, digits(*range(10)), np.eye(10, dtype=np.float32))
+    assert MAX_ROWS_PER_REQUEST > 3
+    assert [recent.find(b"a", row) is not None for row in range(4)] == [True, True, True, False]
+
+
+def test_another_process_finds_it_and_it_outlives_its_writer(tmp_path: Path) -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from service.feedback.recent import RecentPredictions\n"
+        "recent = RecentPredictions(10, Path(sys.argv[1]))\n"
+        "recent.remember(b'a', 'digits', 2, np.full((1, 28, 28), 9, np.uint8), np.ones((1, 10), np.float32))"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, timeout=60)
+    recent = RecentPredictions(10, tmp_path)
+    recent.remember(b"b", "digits", 2, digits(3), np.zeros((1, 10), np.float32))
+    found = recent.find(b"a", 0)
+    assert found
+    assert (found.pixels == 9).all()
+    pixels, probabilities = recent.window("digits", 2)
+    assert len(pixels) == len(probabilities) == 2
+
+
+def test_a_file_of_another_size_is_passed_over(tmp_path: Path) -> None:
+    """A worker may be creating it at this moment."""
+    (tmp_path / "1-0.ring").write_bytes(bytes(SLOT.itemsize))
+    recent = RecentPredictions(10, tmp_path)
+    assert recent.find(b"a", 0) is None
+    assert len(recent.window("digits", 1)[0]) == 0
+
+
+# -- the folder ---------------------------------------------------------------------------------------------------
 
 PIXELS = np.full((1, 28, 28), 7, np.uint8)
 PROBABILITIES = np.eye(10, dtype=np.float32)[:1]

@@ -1,4 +1,4 @@
-"""gzip and deflate: bodies under a limit that counts what they unpack to, and answers for those who ask."""
+"""gzip and deflate: a limit on the decompressed size of bodies, and answers compressed by Accept-Encoding."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def test_what_was_packed_is_unpacked(encoding: bytes, packer: Any, size: int) ->
 
 
 @given(st.binary(max_size=300), st.sampled_from(PACKERS), st.data())
-def test_a_damaged_body_is_refused_or_whole(data: bytes, how: tuple[bytes, Any], draw: st.DataObject) -> None:
-    """Any byte may be wrong, any end may be missing: what comes out is what went in, or a refusal."""
+def test_a_damaged_body_is_rejected_or_whole(data: bytes, how: tuple[bytes, Any], draw: st.DataObject) -> None:
+    """Any byte may be wrong, any end may be missing: the result is the original or an error."""
     encoding, packer = how
     packed = bytearray(packer(data))
     packed[draw.draw(st.integers(0, len(packed) - 1))] ^= draw.draw(st.integers(1, 255))
@@ -67,7 +67,7 @@ def test_a_damaged_body_is_refused_or_whole(data: bytes, how: tuple[bytes, Any],
 
 
 @pytest.mark.parametrize(("encoding", "packer"), PACKERS)
-def test_a_body_cut_short_or_continued_is_refused(encoding: bytes, packer: Any) -> None:
+def test_a_body_cut_short_or_continued_is_rejected(encoding: bytes, packer: Any) -> None:
     packed = packer(b"hello" * 1000)
     for wrong in (packed[:-1], packed[: len(packed) // 2], packed[:1], packed + b"x", packed + packed):
         with pytest.raises(BadRequest, match=r"compressed"):
@@ -83,6 +83,7 @@ def test_the_limit_counts_unpacked_bytes_to_the_byte(encoding: bytes, packer: An
             unpacked(packer(bytes(limit + more)), encoding, limit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", [b"gzip", b"deflate"])
 def test_a_bomb_takes_no_more_memory_than_the_limit(encoding: bytes) -> None:
     """300 MB of zeros in 300 kB, under a limit of 1 MB."""
@@ -117,7 +118,7 @@ def test_names_of_compressions_in_any_case(name: str) -> None:
 
 @pytest.mark.parametrize("coding", CODINGS)
 def test_predict_reads_compressed_bodies(app: FastAPI, coding: str) -> None:
-    """In every form: what is compressed is the body, whatever it holds."""
+    """The body is decompressed whatever its media type is."""
     pixels = digits(3, 1, 4)
     for body, kind in ((as_json(pixels), "application/json"), (pixels.tobytes(), OCTETS)):
         answer = call(app, body=CODINGS[coding](body), headers={"Content-Type": kind, "Content-Encoding": coding})
@@ -143,22 +144,23 @@ def test_the_limit_of_the_service_counts_unpacked_bytes(strict_app: FastAPI, cod
     check_problem(over.status, over.headers, over.body, 413, says=f"{LIMIT:,} bytes")
 
 
-def test_an_unknown_compression_is_refused_before_the_body(strict_app: FastAPI) -> None:
+def test_an_unknown_compression_is_rejected_before_the_body(strict_app: FastAPI) -> None:
     for value in ("br", "gzip, br"):
         answer = call(strict_app, body=b"anything", headers={"Content-Type": OCTETS, "Content-Encoding": value})
         check_problem(answer.status, answer.headers, answer.body, 415, says="gzip")
         assert answer.headers["accept-encoding"] == "gzip, deflate"
 
 
-def test_a_body_compressed_twice_is_refused_however_that_is_said(server: Server) -> None:
+def test_a_body_compressed_twice_is_rejected_in_either_notation(server: Server) -> None:
     twice = gzip.compress(gzip.compress(digits(3).tobytes()))
     headers = [("Content-Type", OCTETS), ("Content-Encoding", "gzip"), ("Content-Encoding", "gzip")]
     answer = server.client.post("/predict", content=twice, headers=headers)
     check_problem(answer.status_code, answer.headers, answer.content, 415, says="gzip")
 
 
+@pytest.mark.slow
 def test_other_requests_pass_while_a_big_body_is_unpacked(app: FastAPI) -> None:
-    """Unpacking runs aside: the event loop turns meanwhile."""
+    """Decompression runs in a thread: the event loop keeps running."""
 
     async def turns() -> int:
         most = Settings().max_body_bytes
@@ -176,7 +178,7 @@ def test_other_requests_pass_while_a_big_body_is_unpacked(app: FastAPI) -> None:
 
 
 def packed(body: bytes, accept: bytes) -> bytes:
-    """The coding that was chosen; the body must come out of it as it was."""
+    """The chosen coding; the body must survive it unchanged."""
     answer, coding = asyncio.run(compress(body, accept))
     assert UNPACKERS[coding](answer) == body
     assert not coding or len(body) < 100 or len(answer) < len(body)
@@ -225,8 +227,8 @@ def test_the_coding_that_the_caller_prefers(accept: bytes, coding: bytes) -> Non
     assert packed(LONG, accept) == coding
 
 
-def test_short_answers_are_packed_only_for_those_who_ask_for_one_coding() -> None:
-    """HTTP libraries name all codings they know, unasked; tritonclient names the one that its user chose."""
+def test_short_answers_are_compressed_only_if_one_coding_is_named() -> None:
+    """HTTP libraries name all codings that they know by default; tritonclient names the one that its user chose."""
     assert packed(b"short", b"gzip") == b"gzip"
     assert packed(b"short", b"gzip, deflate") == b""
     assert packed(bytes(1023), b"gzip, deflate") == b""

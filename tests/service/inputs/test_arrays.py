@@ -1,4 +1,4 @@
-"""Raw bytes and .npy files -> digits: every dtype, order and shape that numpy writes, and no header that lies."""
+"""Raw bytes and .npy files -> digits: every dtype, order and shape that numpy writes; wrong headers are rejected."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def test_one_row_too_many() -> None:
 @pytest.mark.parametrize(
     "body", [b"\n" * 500_000, b"11\n" * 170_000, b"pixel0\n" + b"," * 500_000], ids=["lines", "rows", "cells"]
 )
-def test_a_body_of_crumbs_is_refused_without_taking_them_all_up(body: bytes) -> None:
+def test_a_body_of_tiny_values_is_rejected_in_little_memory(body: bytes) -> None:
     """Half a megabyte that would become as many Python objects: 64 MB of them, the limit, would be a gigabyte."""
     tracemalloc.start()
     try:

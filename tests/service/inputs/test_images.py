@@ -1,4 +1,4 @@
-"""Pictures -> digits: what is taken as it is, what is found on paper, what is refused, and that no more can happen."""
+"""Picture files -> digits: what is taken unchanged, which formats are read, what is rejected, and at which cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,62 +16,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from sklearn.datasets import load_digits
 
 from service.errors import BadRequest, DigitsError, InvalidValue, PayloadTooLarge, UnsupportedMediaType
-from service.inputs.images import decode_image
+from service.inputs.images import SMALL_PIXELS, decode_image, is_small
+from tests.support.drawings import drawn, extent, file, likeness, on_paper, seven
 
 Array = NDArray[Any]
 Y, X = np.mgrid[:28, :28]
 NOISE = np.random.default_rng(0).integers(0, 256, (90, 90), np.uint8)
-WRITTEN = [load_digits().images[i] / 16 for i in range(10)]  # real handwriting, 8x8: the digits 0 to 9
-
-
-def file(picture: Image.Image | Array, kind: str = "PNG", **options: Any) -> bytes:
-    stream = io.BytesIO()
-    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def enlarged(digit: Array, side: int = 200) -> Array:
-    """Handwriting as a coverage of 0 to 1, smoothly enlarged."""
-    picture = Image.fromarray(digit.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC)
-    return np.asarray(np.asarray(picture).clip(0, 1))
-
-
-def drawn(shape: tuple[int, int], *boxes: tuple[int, int, int, int]) -> Array:
-    """A coverage: 1 inside boxes of (top, left, bottom, right)."""
-    ink = np.zeros(shape)
-    for top, left, bottom, right in boxes:
-        ink[top:bottom, left:right] = 1
-    return ink
-
-
-def on_paper(ink: Array, paper: Any = 255, pen: float = 0.0) -> Array:
-    return np.asarray(np.clip(paper * (1 - ink * (1 - pen)), 0, 255).round().astype(np.uint8))
-
-
-def seven(side: int = 120) -> Array:
-    """Unlike itself however it is turned or mirrored."""
-    scale = side // 12
-    return drawn((side, side), *(tuple(scale * n for n in box) for box in ((2, 3, 4, 8), (4, 7, 10, 8))))  # type: ignore[arg-type]
-
-
-def centre(digit: Array) -> tuple[float, float]:
-    return float((digit * Y).sum() / digit.sum()), float((digit * X).sum() / digit.sum())
-
-
-def extent(digit: Array) -> tuple[int, int]:
-    rows, columns = np.nonzero(digit > 64)
-    return int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1
-
-
-def likeness(one: Array, other: Array) -> float:
-    """Correlation, the best of nine: half a pixel decides where the whole digit is placed."""
-    moved = [np.roll(one, shift, (0, 1)) for shift in product((-1, 0, 1), repeat=2)]
-    return max(float(np.corrcoef(picture.ravel(), other.ravel())[0, 1]) for picture in moved)
 
 
 def chunk(kind: bytes, data: bytes = b"") -> bytes:
@@ -192,112 +145,6 @@ def test_a_28x28_picture_on_a_bright_ground_goes_the_way_of_any_other() -> None:
     assert np.abs(decode_image(file(centred)).astype(int) - (255 - centred)).mean() < 1
 
 
-# -- found on paper -----------------------------------------------------------------------------------------------
-
-
-def test_bright_on_dark_and_dark_on_bright_are_the_same_digit() -> None:
-    for digit in WRITTEN:
-        page = np.pad(on_paper(enlarged(digit)), 60, constant_values=255)
-        assert likeness(decode_image(file(page)), decode_image(file(255 - page))) > 0.99
-
-
-@pytest.mark.parametrize(
-    ("paper", "ink"), [(255, 0), (0, 255), (110, 30), (90, 200), (200, 255), (40, 0), (255, 225)], ids=str
-)
-def test_ink_is_whatever_differs_from_the_border(paper: int, ink: int) -> None:
-    page = np.where(seven() > 0, ink, paper).astype(np.uint8)
-    assert likeness(decode_image(file(page)), decode_image(file(on_paper(seven())))) > 0.99
-
-
-@given(
-    st.tuples(st.integers(30, 300), st.integers(30, 300)),
-    st.lists(st.tuples(*[st.floats(0.02, 0.98)] * 4), min_size=1, max_size=4),
-)
-@settings(deadline=None, max_examples=100)
-def test_centred_by_mass_and_never_cut_off(shape: tuple[int, int], corners: list[tuple[float, ...]]) -> None:
-    """Any few bars, anywhere: what was scaled to 20x20 is all there, and its mass in the middle unless it must not."""
-    boxes = []
-    for y1, x1, y2, x2 in corners:
-        top, bottom = sorted((int(y1 * shape[0]), int(y2 * shape[0])))
-        left, right = sorted((int(x1 * shape[1]), int(x2 * shape[1])))
-        boxes.append((top, left, bottom + 2, right + 2))
-    page = np.pad(on_paper(drawn(shape, *boxes)), 5, constant_values=255)
-    digit = decode_image(file(page))
-    assert digit.max() == 255
-    height, width = extent(digit)
-    assert max(height, width) <= 20
-    rows, columns = np.nonzero(digit)
-    free = (rows.min() > 0, rows.max() < 27, columns.min() > 0, columns.max() < 27)
-    y, x = centre(digit)
-    assert abs(y - 14) <= 1 or not all(free[:2])
-    assert abs(x - 14) <= 1 or not all(free[2:])
-
-
-@pytest.mark.parametrize("turns", range(4))
-def test_a_heavy_end_does_not_push_the_other_one_out(turns: int) -> None:
-    anvil = np.rot90(drawn((200, 200), (20, 96, 180, 104), (165, 20, 180, 180)), turns)
-    digit = decode_image(file(on_paper(anvil)))
-    assert extent(digit) == (20, 20)
-    assert np.any([digit[0].any(), digit[-1].any(), digit[:, 0].any(), digit[:, -1].any()])
-
-
-@pytest.mark.parametrize(("height", "width"), [(200, 100), (100, 200), (200, 20), (50, 200), (120, 120), (7, 3)])
-def test_the_aspect_is_kept(height: int, width: int) -> None:
-    page = on_paper(drawn((height + 80, width + 300), (30, 250, 30 + height, 250 + width)))
-    longer = max(height, width)
-    assert extent(decode_image(file(page))) == pytest.approx((20 * height / longer, 20 * width / longer), abs=1)
-
-
-@pytest.mark.parametrize("side", [8, 16, 28, 40, 300, 900])
-def test_any_size(side: int) -> None:
-    for digit in WRITTEN[:5]:
-        small, usual = (np.pad(on_paper(enlarged(digit, s)), s // 4, constant_values=255) for s in (side, 200))
-        assert likeness(decode_image(file(small)), decode_image(file(usual))) > (0.75 if side < 28 else 0.95)
-
-
-def test_a_small_digit_in_a_large_picture() -> None:
-    page = np.full((1500, 2000), 255, np.uint8)
-    page[1300:1340, 100:140] = on_paper(enlarged(WRITTEN[3], 40))
-    assert likeness(decode_image(file(page)), decode_image(file(on_paper(np.pad(enlarged(WRITTEN[3]), 60))))) > 0.95
-
-
-def test_a_thin_line_becomes_as_bright_as_a_stroke_of_mnist() -> None:
-    picture = Image.new("L", (1000, 1000), 255)
-    ImageDraw.Draw(picture).line([(200, 150), (800, 150), (400, 850)], fill=0, width=2)
-    digit = decode_image(file(picture))
-    assert digit.max() == 255
-    assert digit[digit > 0].mean() > 100
-    assert extent(digit)[0] == 20
-
-
-@pytest.mark.parametrize("number", range(10))
-def test_a_phone_photo_of_paper(number: int) -> None:
-    """Shaded, noisy, softly written and compressed as JPEG, with a few specks of dirt."""
-    random = np.random.default_rng(number)
-    ink = np.zeros((480, 640))
-    top, left = random.integers(0, 280), random.integers(0, 440)
-    ink[top : top + 200, left : left + 200] = enlarged(WRITTEN[number])
-    y, x = np.mgrid[0:1:480j, 0:1:640j]
-    photo = on_paper(ink, 230 - 80 * x - 20 * y * y, pen=0.35) + random.normal(0, 6, ink.shape)
-    for _ in range(5):
-        spot = random.integers(0, 470), random.integers(0, 630)
-        photo[spot[0] : spot[0] + 4, spot[1] : spot[1] + 4] = 40
-    found = decode_image(file(np.clip(photo, 0, 255).astype(np.uint8), "JPEG", quality=60))
-    clean = decode_image(file(np.pad(on_paper(enlarged(WRITTEN[number])), 40, constant_values=255)))
-    assert likeness(found, clean) > 0.95
-    assert (found == 0).mean() > 0.4
-
-
-def test_cut_out_to_the_last_pixel() -> None:
-    """As programs do that look for digits on a page: strokes touch the border on all sides."""
-    for digit in WRITTEN:
-        ink = np.clip(enlarged(digit) * 4 - 1.5, 0, 1)
-        rows, columns = np.nonzero(ink > 0.5)
-        tight = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-        wide = decode_image(file(np.pad(on_paper(ink), 40, constant_values=255)))
-        assert likeness(decode_image(file(on_paper(tight))), wide) > 0.95
-
-
 # -- every kind of file -------------------------------------------------------------------------------------------
 
 PAGE = Image.fromarray(on_paper(seven()))
@@ -379,6 +226,7 @@ def test_every_exif_orientation_is_obeyed(kind: str, orientation: int) -> None:
     assert orientation == 1 or likeness(decode_image(file(TURNED[orientation])), SEVEN) < 0.9
 
 
+@pytest.mark.slow
 def test_many_threads_at_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         for found, data in zip(pool.map(decode_image, list(KINDS.values()) * 4), list(KINDS.values()) * 4, strict=True):
@@ -484,6 +332,7 @@ def test_text_and_profiles_cannot_be_bombs() -> None:
             decode_image(png(side, side, *more))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in KiB on Linux")
 def test_bombs_cost_no_memory_and_pillow_waits_for_the_first_picture() -> None:
     """In a process of its own: peak memory after all that is refused, against that before."""
@@ -510,6 +359,19 @@ def test_bombs_cost_no_memory_and_pillow_waits_for_the_first_picture() -> None:
     assert int(done.stdout) < 16 * 1024, "more than 16 MiB"
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "small"),
+    [(28, 28, True), (64, 64, True), (SMALL_PIXELS, 1, True), (65, 64, False), (1, 0, True)],
+)
+def test_small_is_what_the_header_of_a_png_claims(width: int, height: int, small: bool) -> None:
+    assert is_small(png(width, height, data=b"")) is small
+
+
+@pytest.mark.parametrize("data", [b"", file(GREY)[:23], file(GREY, "JPEG"), file(GREY, "GIF"), file(GREY, "BMP")])
+def test_other_files_are_never_small(data: bytes) -> None:
+    assert not is_small(data)
+
+
 # -- whatever comes -----------------------------------------------------------------------------------------------
 
 SIGNATURES = [b"", *(data[:40] for data in KINDS.values()), *(data[:8] for data in KINDS.values())]
@@ -523,12 +385,14 @@ def survives(data: bytes) -> None:
         assert digit.shape == (28, 28)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(SIGNATURES), st.binary(max_size=300))
 @settings(deadline=None, max_examples=300)
 def test_random_bytes_are_refused_or_read(start: bytes, rest: bytes) -> None:
     survives(start + rest)
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(sorted(KINDS)),
     st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), max_size=4),

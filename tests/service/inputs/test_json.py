@@ -1,4 +1,4 @@
-"""JSON -> digits: every way of writing them gives the same pixels, and a big body reads in pieces as it does whole."""
+"""JSON -> digits: every notation gives the same pixels, and a large body in chunks the same as at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read(body: bytes, limit: int = LIMIT) -> Pixels:
 
 
 def read_whole(body: bytes, limit: int = LIMIT) -> Pixels:
-    """What the reader says of a body that it does not cut, and so what it must say of one that it cuts."""
+    """The result for a body that is parsed at once; a body parsed in chunks must give the same."""
     return reader.digits_from_list(reader._instances(body), limit)
 
 
@@ -63,10 +63,6 @@ def writings(many: bool) -> dict[str, bytes]:
         "floats": json.dumps({"instances": pixels.astype(float).tolist()}).encode(),
         "some floats": json.dumps({"instances": [*nested[:-1], pixels[-1].astype(float).tolist()]}).encode(),
         "exponents": json.dumps({"instances": nested}).replace(" 10,", " 1e1,").replace(" 200,", " 2E+2,").encode(),
-        "a key before": json.dumps({"signature_name": "serving_default", "instances": nested}).encode(),
-        "a key behind": json.dumps({"instances": nested, "parameters": {"true": [[1], [2]]}}).encode(),
-        "a list behind": json.dumps({"instances": nested, "x": [[0], [1]]}).encode(),
-        "keys around": json.dumps({"a": [[[1]]], "instances": flat, "b": [[2], [3]]}).encode(),
         "an escaped key": json.dumps({"instances": nested}).replace("instances", "inst\\u0061nces").encode(),
         "-0": json.dumps({"instances": nested}).replace(" 0,", " -0,").encode(),
     }
@@ -83,6 +79,24 @@ def test_without_simdjson_the_pixels_are_the_same(many: bool, monkeypatch: pytes
     monkeypatch.setattr(plain, "PARSER", None)
     for writing, body in writings(many).items():
         assert np.array_equal(read(body), BIG if many else SMALL), writing
+
+
+@pytest.mark.parametrize("pixels", [SMALL, BIG], ids=["three", "many"])
+def test_unknown_fields_are_rejected(pixels: Pixels) -> None:
+    nested, flat = pixels.tolist(), pixels.reshape(-1, 784).tolist()
+    for field, document in (
+        ("signature_name", {"signature_name": "serving_default", "instances": nested}),
+        ("parameters", {"instances": nested, "parameters": {"true": [[1], [2]]}}),
+        ("x", {"instances": nested, "x": [[0], [1]]}),
+        ("a", {"a": [[[1]]], "instances": flat, "b": [[2], [3]]}),
+        ("Instances", {"instances": nested, "Instances": nested}),
+        ("\\x00", {"instances": nested, "\0": 1}),
+        ("x" * 40, {"instances": nested, "x" * 10_000: 1}),
+    ):
+        error = refused(json.dumps(document).encode())
+        assert isinstance(error, InvalidValue)
+        assert error.field == field
+        assert str(error) == f"There is no field '{field}' in this request; the only field is instances."
 
 
 def test_a_big_body_comes_in_pieces() -> None:
@@ -177,7 +191,7 @@ def test_what_is_not_json_is_refused_at_any_size(what: str, pixels: Pixels) -> N
     assert isinstance(refused(body[:at] + new + body[at + len(old) :]), BadRequest)
 
 
-@pytest.mark.parametrize("writing", ["nested", "flat", "a key before", "pretty"])
+@pytest.mark.parametrize("writing", ["nested", "flat", "an escaped key", "pretty"])
 def test_too_many_digits(writing: str) -> None:
     body = writings(many=True)[writing]
     assert len(read(body, limit=100)) == 100
@@ -237,6 +251,7 @@ def outcome(body: bytes, how: Callable[[bytes], Pixels]) -> Pixels | DigitsError
         return error
 
 
+@pytest.mark.slow
 @given(bodies())
 def test_pieces_read_as_the_whole_does(body: bytes) -> None:
     """The same pixels; or both refuse, naming the same place where both found a wrong value."""
@@ -250,11 +265,12 @@ def test_pieces_read_as_the_whole_does(body: bytes) -> None:
         assert np.array_equal(found, expected)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("crumb", [b"[]", b"{}", b"[0]", b"[[]]"])
+@pytest.mark.slow
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"[0]", b"[[]]"])
 @pytest.mark.parametrize("start", [b'{"instances": [', b'{"x": [', b"["])
-def test_a_body_of_crumbs_is_refused_without_taking_them_all_up(start: bytes, crumb: bytes) -> None:
+def test_a_body_of_tiny_values_is_rejected_in_little_memory(start: bytes, value: bytes) -> None:
     """Half a megabyte that would become as many Python objects: 64 MB of them, the limit, would be two gigabytes."""
-    body = start + b",".join([crumb] * (500_000 // (len(crumb) + 1))) + b"]" + b"}" * start.startswith(b"{")
+    body = start + b",".join([value] * (500_000 // (len(value) + 1))) + b"]" + b"}" * start.startswith(b"{")
     tracemalloc.start()
     try:
         refused(body, limit=100)

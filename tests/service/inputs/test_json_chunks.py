@@ -1,4 +1,4 @@
-"""The text of a JSON request: crumbs are refused before they are taken up, and long lists come piece by piece."""
+"""Bounded JSON parsing: texts of tiny values are rejected before they are parsed, long lists come in chunks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import tracemalloc
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,25 +45,26 @@ def elements(text: str, key: str = '"list": ') -> list[Any]:
     return [element for place in found.chunks() for element in found.elements(*place)]
 
 
-# -- crumbs -----------------------------------------------------------------------------------------------------
+# -- tiny values -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("crumb", ["[]", "{}", '""', "[0]", '{"a":1}', "[[[]]]"])
-def test_a_text_of_crumbs_is_refused(crumb: str) -> None:
-    text = f"[{','.join([crumb] * (2 * HARMLESS_BYTES // len(crumb)))}]".encode()
+@pytest.mark.slow
+@pytest.mark.parametrize("value", ["[]", "{}", '""', "[0]", '{"a":1}', "[[[]]]"])
+def test_a_text_of_tiny_values_is_rejected(value: str) -> None:
+    text = f"[{','.join([value] * (2 * HARMLESS_BYTES // len(value)))}]".encode()
     with pytest.raises(BadRequest, match=r"thousands of tiny lists.* Do this\."):
         loads(text, " Do this.")
     assert loads(text[: text.rindex(b",", 0, HARMLESS_BYTES)] + b"]")
 
 
-def test_crumbs_hidden_behind_plain_data_are_refused() -> None:
+def test_tiny_values_behind_digits_are_rejected() -> None:
     text = b"[%b]" % b",".join([b'"%b"' % bytes([65]) * 1000] * 20_000 + [b"[]"] * 2**20)
     with pytest.raises(BadRequest, match="thousands of tiny lists"):
         loads(text)
 
 
 @pytest.mark.parametrize("writing", [{}, {"separators": (",", ":")}, {"indent": 4}])
-def test_digits_are_no_crumbs(writing: dict[str, Any]) -> None:
+def test_digits_are_not_tiny_values(writing: dict[str, Any]) -> None:
     for shape in ((-1, 784), (-1, 28, 28)):
         assert loads(json.dumps(PIXELS.reshape(shape).tolist(), **writing).encode())
 
@@ -73,11 +75,12 @@ def test_too_many_numbers_for_one_go() -> None:
         loads(b"[%b0]" % (b"0," * (MOST_VALUES + 1)))
 
 
-def packed(start: bytes, crumb: bytes, end: bytes) -> bytes:
-    return gzip.compress(start + crumb * (6_000_000 // len(crumb)) + end)
+def packed(start: bytes, value: bytes, end: bytes) -> bytes:
+    return gzip.compress(start + value * (6_000_000 // len(value)) + end)
 
 
-@pytest.mark.parametrize("crumb", [b"[],", b"{},", b'"",', b"[[[]]],", b"],["])
+@pytest.mark.slow
+@pytest.mark.parametrize("value", [b"[],", b"{},", b'"",', b"[[[]]],", b"],["])
 @pytest.mark.parametrize(
     ("path", "start"),
     [
@@ -93,9 +96,11 @@ def packed(start: bytes, crumb: bytes, end: bytes) -> bytes:
         (INDEX, b'{"ready":['),
     ],
 )
-def test_every_door_refuses_crumbs_without_taking_them_up(app: FastAPI, path: str, start: bytes, crumb: bytes) -> None:
+def test_every_protocol_rejects_tiny_values_before_parsing_them(
+    app: FastAPI, path: str, start: bytes, value: bytes
+) -> None:
     """6 MB, sent as a few kilobytes, that would become hundreds."""
-    body, headers = packed(start, crumb, b"0]]]]}]}}"), {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    body, headers = packed(start, value, b"0]]]]}]}}"), {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     tracemalloc.start()
     try:
         answer = call(app, path=path, body=body, headers=headers)
@@ -124,6 +129,7 @@ def test_calls_that_take_a_small_object_take_nothing_big(models_dir: Any, path: 
 SHAPES = [(-1,), (-1, 784), (-1, 28, 28), (-1, 28, 28, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writing", [{}, {"separators": (",", ":")}, {"indent": 1}])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_long_list_comes_in_short_pieces(shape: tuple[int, ...], writing: dict[str, Any]) -> None:
@@ -145,6 +151,7 @@ def test_objects_with_texts_come_in_pieces_too() -> None:
     assert all(one == other for one, other in zip(elements(text), wanted, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["x", "}, {", "]], [[", "],", ",", "[", "[[", "nul", "1.", '"', "0 0", "\n\n,"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("place", [0, 60, 99])
@@ -190,8 +197,12 @@ def asked_meanwhile(app: FastAPI, path: str, body: bytes) -> tuple[Answer, int]:
 
 
 MANY = digits(*[i % 10 for i in range(2000)])  # some 3 MB of JSON, so fifty pieces
+SHAPES = ((-1, 28, 28, 1), (-1, 28, 28), (-1, 784))
+BIG = ["V1 objects", "V1 a signature first", "V1 a named column", "V1 a column", "V1 classify"]
+BIG += [f"{protocol} {shape}" for shape in SHAPES for protocol in ("V1", "V2")]
 
 
+@cache
 def big_requests() -> dict[str, tuple[str, Any]]:
     named = [{"pixels": one} for one in MANY.reshape(-1, 784).tolist()]
     requests = {
@@ -201,19 +212,17 @@ def big_requests() -> dict[str, tuple[str, Any]]:
         "V1 a column": (PREDICT, {"inputs": MANY.reshape(-1, 784).tolist(), "signature_name": "serving_default"}),
         "V1 classify": (CLASSIFY, {"context": {}, "examples": named}),
     }
-    for shape in ((-1, 28, 28, 1), (-1, 28, 28), (-1, 784)):
+    for shape in SHAPES:
         requests[f"V1 {shape}"] = PREDICT, {"instances": MANY.reshape(shape).tolist()}
         pixels = MANY.reshape(shape)
         requests[f"V2 {shape}"] = INFER, {"inputs": [tensor(pixels, data=pixels.tolist())]}
     return requests
 
 
-BIG = big_requests()
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BIG)
 def test_others_are_answered_while_a_big_request_is_read(app: FastAPI, name: str) -> None:
-    path, asked = BIG[name]
+    path, asked = big_requests()[name]
     answer, others = asked_meanwhile(app, path, json.dumps(asked, separators=(",", ":")).encode())
     assert answer.status == 200, answer.body[:500]
     assert np.array_equal(likeliest(answer.json()), np.arange(2000) % 10)

@@ -1,4 +1,4 @@
-"""Plain digits straight from the text: either what the usual reader says, or nothing at all."""
+"""The fast path for JSON: the same pixels as the usual parser, or None."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: whatever form they come in, the digits are the same, or the refusal is."""
+"""Tensors of the Open Inference Protocol: every form gives the same digits, or the same error."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_bytes_are_not_copied() -> None:
         [1] * 5000,
     ],
 )
-def test_a_wrong_shape_of_pixels_is_refused(shape: Any) -> None:
+def test_a_wrong_shape_of_pixels_is_rejected(shape: Any) -> None:
     with pytest.raises(BadRequest, match="shape of pixels") as caught:
         tensors.check_pixels_shape(shape, 10)
     assert len(str(caught.value)) < 200
@@ -83,7 +83,7 @@ def test_more_digits_than_allowed_are_too_much(count: int) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 783, 785, 3 * 784 - 1, 3 * 784 + 1])
-def test_bytes_that_do_not_fill_the_shape_are_refused(size: int) -> None:
+def test_bytes_that_do_not_fill_the_shape_are_rejected(size: int) -> None:
     with pytest.raises(BadRequest, match=f"{size} bytes.*2352"):
         tensors.pixels_from_bytes(bytes(size), [3, 784])
 
@@ -107,7 +107,7 @@ def test_bytes_that_do_not_fill_the_shape_are_refused(size: int) -> None:
         ({}, "must be a list"),
     ],
 )
-def test_data_that_do_not_fill_the_shape_are_refused(data: Any, says: str) -> None:
+def test_data_that_do_not_fill_the_shape_are_rejected(data: Any, says: str) -> None:
     for plain in (True, False):
         with pytest.raises(BadRequest, match=says):
             tensors.pixels_from_numbers(data, [1, 784], plain)
@@ -196,7 +196,7 @@ def test_pictures_come_out_as_they_went_in(files: list[bytes]) -> None:
         (elements(b"a") + b"\0\0\0", 2),
     ],
 )
-def test_bytes_that_are_no_bytes_tensor_are_refused(data: bytes, count: int) -> None:
+def test_bytes_that_are_no_bytes_tensor_are_rejected(data: bytes, count: int) -> None:
     with pytest.raises(BadRequest, match="image"):
         tensors.pictures_from_bytes(data, count)
 
@@ -217,13 +217,13 @@ def test_base64_in_lines_of_any_length(file: bytes, width: int, end: str, padded
 @pytest.mark.parametrize(
     "text", ["?", "Y", "YQ=Q", "Y=Q=", "=YQ", "YQ=====", "YQ\0==", "YQ\u2028==", "é", "-_", 5, None, True, ["YQ=="], {}]
 )
-def test_text_that_is_no_base64_is_refused(text: Any) -> None:
+def test_text_that_is_no_base64_is_rejected(text: Any) -> None:
     with pytest.raises(BadRequest, match="Element 1 of image is not base64"):
         tensors.pictures_from_text(["YQ==", text], [2])
 
 
 @pytest.mark.parametrize("shape", [None, 3, [], [0], [-1], [1, 2], [1, 1, 1], ["1"], [1.5], [True]])
-def test_a_wrong_shape_of_image_is_refused(shape: Any) -> None:
+def test_a_wrong_shape_of_image_is_rejected(shape: Any) -> None:
     with pytest.raises(BadRequest, match="shape of image"):
         tensors.check_image_shape(shape, 10)
 
@@ -235,7 +235,7 @@ def test_more_pictures_than_allowed_are_too_much() -> None:
 
 
 @pytest.mark.parametrize(("data", "shape"), [(["YQ=="], [2]), (["YQ=="] * 2, [1]), ([["YQ=="]], [1]), ("YQ==", [1])])
-def test_texts_that_do_not_fill_the_shape_are_refused(data: Any, shape: list[int]) -> None:
+def test_texts_that_do_not_fill_the_shape_are_rejected(data: Any, shape: list[int]) -> None:
     with pytest.raises(BadRequest, match="image"):
         tensors.pictures_from_text(data, shape)
 

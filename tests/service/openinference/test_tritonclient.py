@@ -51,7 +51,7 @@ def client(server: Server) -> Iterator[triton.InferenceServerClient]:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    """The model that the service serves, to be asked without any service."""
+    """The served model, to be run without the service."""
     return Model.load(with_lecture_output())
 
 
@@ -68,7 +68,7 @@ def requested(binary: bool, *names: str) -> list[triton.InferRequestedOutput]:
 
 
 def check(result: Any, model: Model, pixels: Any, *names: str) -> None:
-    """The model's own numbers, to the last bit where they came as bytes, and nothing besides."""
+    """The model's own numbers, bit by bit if they were sent as bytes, and no other output."""
     answer = result.get_response()
     assert (answer["model_name"], answer["model_version"]) == ("digits", "2")
     assert [one["name"] for one in answer["outputs"]] == list(names or OUTPUTS)
@@ -101,7 +101,7 @@ def test_metadata_and_config(client: triton.InferenceServerClient) -> None:
         assert client.get_model_config("digits", version)["max_batch_size"] > 1
 
 
-def test_what_is_not_there(client: triton.InferenceServerClient) -> None:
+def test_unknown_models_and_versions_are_404(client: triton.InferenceServerClient) -> None:
     for call in (
         lambda: client.get_model_metadata("nothing"),
         lambda: client.get_model_config("digits", "7"),
@@ -115,7 +115,7 @@ def test_what_is_not_there(client: triton.InferenceServerClient) -> None:
         assert "exception occurred in the client" not in caught.value.message()
 
 
-def test_what_is_not_offered_is_refused_in_a_way_that_the_client_understands(
+def test_unsupported_extensions_are_rejected_as_the_client_expects(
     client: triton.InferenceServerClient,
 ) -> None:
     for call in (client.get_trace_settings, client.get_log_settings, client.get_system_shared_memory_status):
@@ -157,7 +157,7 @@ def test_from_one_to_a_thousand_digits(
 
 
 def test_the_client_s_default_call(client: triton.InferenceServerClient, model: Model) -> None:
-    """No outputs named: all of them, binary. The call that MLServer refuses."""
+    """No outputs named: all of them, binary. MLServer rejects this call."""
     pixels = digits(4, 2).reshape(2, 28, 28, 1)
     check(client.infer("digits", [pixels_input(pixels, True)]), model, pixels)
 
@@ -222,10 +222,10 @@ def test_pictures(client: triton.InferenceServerClient, shape: tuple[int, ...]) 
         assert found.argmax(axis=1).tolist() == [3, 7, 7]
 
 
-def test_a_refusal_says_why(client: triton.InferenceServerClient) -> None:
+def test_an_error_says_why(client: triton.InferenceServerClient) -> None:
     floats = np.zeros((1, 28, 28, 1), np.float32)
     one = triton.InferInput("pixels", [1, 28, 28, 1], "FP32").set_data_from_numpy(floats)
-    with pytest.raises(InferenceServerException, match="is FP32, and must be UINT8") as caught:
+    with pytest.raises(InferenceServerException, match="is FP32; it must be UINT8") as caught:
         client.infer("digits", [one])
     assert caught.value.status() == "400"
 
@@ -249,7 +249,7 @@ def test_async_infer(server: Server, model: Model) -> None:
 
 
 def test_32_threads_of_clients(server: Server, model: Model) -> None:
-    """Everybody gets his own digits, whoever else asks."""
+    """Concurrent callers get their own digits."""
 
     def client_thread(number: int) -> None:
         with triton.InferenceServerClient(f"127.0.0.1:{server.port}") as client:
@@ -305,6 +305,7 @@ def test_the_aio_client_loads_and_unloads(server: Server) -> None:
     asyncio.run(all_of_it())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", [None, "gzip", "deflate"])
 def test_the_aio_client_infers_many_at_once(server: Server, model: Model, coding: str | None) -> None:
     async def many() -> None:

@@ -26,7 +26,7 @@ from service.settings import Settings
 from tests.support.asgi import acall, call, until
 from tests.support.models import digit
 from tests.support.processes import worker_processes
-from tests.support.server import Server
+from tests.support.server import PATIENCE_S, Server
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 BODY = digit(3).tobytes()
@@ -68,7 +68,7 @@ def test_who_refuses_says_so_and_when_to_ask_again(refusing: FastAPI) -> None:
     assert answer.headers["connection"] == "close"
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.headers["content-type"] == "application/problem+json"
-    assert "ask again" in answer.json()["detail"]
+    assert "retry" in answer.json()["detail"]
 
 
 def test_who_refuses_still_tells_orchestrators_how_it_is(refusing: FastAPI) -> None:
@@ -78,16 +78,9 @@ def test_who_refuses_still_tells_orchestrators_how_it_is(refusing: FastAPI) -> N
 
 
 def test_a_refusal_waits_only_so_long_for_a_body(refusing: FastAPI) -> None:
-    async def half_a_body() -> tuple[int, float]:
-        start = time.perf_counter()
-        gone = asyncio.Event()  # never set: the rest of the body never comes
-        pieces = [BODY] * 3
-        answer = await acall(refusing, body=[*pieces, b""], headers=OCTETS, gone=gone)
-        return answer.status, time.perf_counter() - start
-
-    status, seconds = asyncio.run(half_a_body())
-    assert status == 503
-    assert seconds < 5
+    request = acall(refusing, body=[BODY], headers=OCTETS, unfinished=True)
+    answer = asyncio.run(asyncio.wait_for(request, PATIENCE_S))
+    assert answer.status == 503
 
 
 # -- when it ends -------------------------------------------------------------------------------------------------
@@ -137,7 +130,7 @@ class Stream:
     over: threading.Event = field(default_factory=threading.Event)
 
     def ask(self) -> None:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         while not self.over.is_set():
             try:
                 connection.request("POST", "/predict", BODY, OCTETS)
@@ -167,7 +160,7 @@ def stream(port: int, clients: int = 4) -> Iterator[Stream]:
             asking.over.set()
 
 
-def wait_for(true: object, patience_s: float = 30) -> None:
+def wait_for(true: object, patience_s: float = PATIENCE_S) -> None:
     end = time.monotonic() + patience_s
     while not true():  # type: ignore[operator]
         assert time.monotonic() < end, "it never happened"
@@ -176,40 +169,50 @@ def wait_for(true: object, patience_s: float = 30) -> None:
 
 def ended(server: Server) -> tuple[int, str]:
     """Exit code and log of a server that was told already."""
-    server.process.wait(60)
+    server.process.wait(PATIENCE_S)
     return server.stop()
 
 
 def ready(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=PATIENCE_S).status_code == 200
     except httpx.TransportError:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_stream_of_requests_sees_no_error_while_load_balancers_are_told(
     models_dir: Path, tmp_path: Path, workers: int
 ) -> None:
-    """For drain_s the service answers everybody, though it is not ready; who then still comes is refused in words."""
-    settings = {"drain_s": 1.5, "grace_s": 20, "workers": workers, "feedback_path": tmp_path / "f.sqlite"}
-    with Server(models_dir, **settings) as server, stream(server.port) as asking:
-        wait_for(lambda: len(asking.statuses) > 100)
-        server.process.send_signal(signal.SIGTERM)
-        told = time.monotonic()
-        wait_for(lambda: not ready(server.port))
-        before = len(asking.statuses)
-        assert time.monotonic() - told < 1, "not ready is the first thing that changes"
-        wait_for(lambda: len(asking.statuses) > before + 100)
-        asking.over.set()
-        code, log = ended(server)
-        assert code == 0, log
+    """For drain_s, here without end, the service answers everybody, though it is not ready."""
+    settings = {"drain_s": 3000, "grace_s": 3600, "workers": workers, "feedback_path": tmp_path / "f.sqlite"}
+    with Server(models_dir, **settings) as server:
+        with stream(server.port) as asking:
+            wait_for(lambda: len(asking.statuses) > 100)
+            server.process.send_signal(signal.SIGTERM)
+            wait_for(lambda: not ready(server.port))
+            before = len(asking.statuses)
+            wait_for(lambda: len(asking.statuses) > before + 100)
+        _, log = server.stop()  # told twice: it does not wait for the end of drain_s
     assert set(asking.statuses) == {200}
     assert asking.problems == []
     assert asking.closed > 100
     assert "Traceback" not in log
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_ends_well_after_drain_s(models_dir: Path, tmp_path: Path, workers: int) -> None:
+    with Server(models_dir, workers=workers, drain_s=0.7, feedback_path=tmp_path / "f.sqlite") as server:
+        wait_for(lambda: ready(server.port))
+        start = time.monotonic()
+        code, log = server.stop()
+    assert code == 0, log
+    assert time.monotonic() - start > 0.6
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_requests_that_are_running_finish_and_new_ones_are_refused(
     models_dir: Path, tmp_path: Path, workers: int
@@ -245,23 +248,25 @@ def slow_upload(server: Server) -> Iterator[socket.socket]:
 def refusal(port: int) -> tuple[int, httpx.Headers] | None:
     """Status and headers of a new request, once it is not answered any more. With two workers one may be done."""
     try:
-        answer = httpx.post(f"http://127.0.0.1:{port}/predict", content=BODY, headers=OCTETS)
+        answer = httpx.post(f"http://127.0.0.1:{port}/predict", content=BODY, headers=OCTETS, timeout=PATIENCE_S)
     except httpx.TransportError:
         return None
     return (answer.status_code, answer.headers) if answer.status_code != 200 else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_end_of_the_grace_stops_it_at_once(models_dir: Path, tmp_path: Path, workers: int) -> None:
     settings = {"workers": workers, "drain_s": 0.1, "grace_s": 1, "feedback_path": tmp_path / "f.sqlite"}
     with Server(models_dir, **settings) as server, slow_upload(server):
         start = time.monotonic()
         code, log = server.stop()
-    assert 0.9 < time.monotonic() - start < 10
+    assert time.monotonic() - start > 0.9
     assert code == 1
     assert "at once after the grace period of 1 s; requests cut short: 1" in log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_second_signal_stops_it_at_once(models_dir: Path, tmp_path: Path, workers: int) -> None:
     settings = {"workers": workers, "grace_s": 3000, "feedback_path": tmp_path / "f.sqlite"}
@@ -275,15 +280,14 @@ def test_a_second_signal_stops_it_at_once(models_dir: Path, tmp_path: Path, work
     assert "at once after a second signal; requests cut short: " in log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_waits_for_no_load_balancer(models_dir: Path, tmp_path: Path, workers: int) -> None:
     settings = {"workers": workers, "drain_s": 600, "grace_s": 3000, "feedback_path": tmp_path / "f.sqlite"}
     with Server(models_dir, **settings) as server:
         wait_for(lambda: ready(server.port))
-        start = time.monotonic()
-        code, log = server.stop(signal.SIGINT)
+        code, log = server.stop(signal.SIGINT)  # which waits a tenth of the drain at most
     assert code == 0, log
-    assert time.monotonic() - start < 30
 
 
 def test_idle_connections_hold_nobody_up(models_dir: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's JSON, long and short: read in pieces where that is possible, and with the same outcome."""
+"""TensorFlow Serving's JSON, long and short: read in chunks if possible, with the same result."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def digits(asked: InferenceRequest, limit: int = 1000) -> Any:
 @pytest.mark.parametrize("name", [*PLACEHOLDER, *WHOLE])
 def test_every_form_gives_the_same_digits(name: str, writing: dict[str, Any]) -> None:
     asked = predict_request(json.dumps((PLACEHOLDER | WHOLE)[name], **writing).encode())
-    assert (asked.cut is not None) == (name in PLACEHOLDER)
+    assert (asked.chunked is not None) == (name in PLACEHOLDER)
     assert np.array_equal(digits(asked), PIXELS)
 
 
@@ -74,7 +74,7 @@ def test_examples() -> None:
 
 def test_a_short_request_is_not_cut() -> None:
     asked = predict_request(json.dumps({"instances": NESTED[:3]}).encode())
-    assert asked.cut is None
+    assert asked.chunked is None
     assert np.array_equal(digits(asked), PIXELS[:3])
 
 
@@ -118,14 +118,14 @@ def test_too_many_digits() -> None:
 
 
 def test_long_pictures() -> None:
-    """Their text is long, and nothing of it is a list."""
+    """Their text is long, but holds no list."""
     files = [bytes([i]) * 300_000 for i in range(3)]
     pictures = [{"b64": base64.b64encode(file).decode()} for file in files]
     for document in ({"instances": pictures}, {"inputs": {"image": pictures}}):
         assert list(predict_request(json.dumps(document).encode()).pieces(10)) == files
 
 
-def test_what_is_not_examples() -> None:
+def test_malformed_examples() -> None:
     for document in ({"examples": NESTED}, {"examples": [*NAMED, 5]}, {"context": [1], "examples": NAMED}, {}):
         with pytest.raises(DigitsError, match=r'Send \{"examples"'):
             digits(classify_request(json.dumps(document).encode()))

@@ -1,4 +1,4 @@
-"""Large messages are looked at before they are parsed, and parsed in parts: with the same outcome as in one go."""
+"""Large messages are counted first and decoded in parts, with the same result as in one call."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import BadRequest
-from service.openinference.grpc import converters as infer
-from service.openinference.grpc.decoding import MOST_FIELDS, PART_BYTES, SMALL_BYTES, UndecodedMessage
+from service.openinference.grpc import converters
+from service.openinference.grpc.decoding import MAX_FIELDS, PART_BYTES, SMALL_BYTES, UndecodedMessage
 from service.openinference.grpc.messages import message
 from service.openinference.request import Limits
 
@@ -23,7 +23,7 @@ LIMITS = Limits(digits=30_000, pictures=100)
 
 
 def opened(data: bytes) -> tuple[Any, int]:
-    """The message, and how often the event loop turned meanwhile."""
+    """The decoded message, and the number of turns of the event loop meanwhile."""
 
     async def both() -> tuple[Any, int]:
         task, turns = asyncio.ensure_future(UndecodedMessage(KIND, data).open()), 0
@@ -58,6 +58,7 @@ def typed(numbers: Any, kind: str = "uint_contents") -> Any:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 100, 3000])
 def test_typed_pixels(count: int) -> None:
     numbers = np.random.default_rng(count).integers(0, 256, count * 784).tolist()
@@ -66,11 +67,12 @@ def test_typed_pixels(count: int) -> None:
     assert found == made
     assert turns > 2 or count < 3000
     if count:
-        read = asyncio.run(infer.read(found, ["probabilities"], LIMITS))
+        read = asyncio.run(converters.read(found, ["probabilities"], LIMITS))
         assert read.pixels is not None
         assert np.array_equal(read.pixels.ravel(), numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top", [1, 127, 128, 2**14, 2**28, 2**32 - 1])
 def test_numbers_of_every_length_are_not_cut_in_two(top: int) -> None:
     made = typed([top] * PART_BYTES)
@@ -87,9 +89,10 @@ def test_raw_pixels_and_pictures() -> None:
     assert opened(made.SerializeToString())[0] == made
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60), st.integers(0, 200_000), st.sampled_from([b"", bytes(70_000), bytes([0x80]) * 70_000]))
 def test_bytes_that_are_wrong_anywhere(wrong: bytes, place: int, tail: bytes) -> None:
-    """What protobuf takes is taken, with the same outcome; what it refuses is refused."""
+    """Messages that protobuf accepts give the same result; messages that it rejects are rejected."""
     data = typed([200] * 78_400).SerializeToString()
     data = data[:place] + wrong + data[place + len(wrong) :] + tail
     try:
@@ -101,10 +104,10 @@ def test_bytes_that_are_wrong_anywhere(wrong: bytes, place: int, tail: bytes) ->
     try:
         assert opened(data)[0] == expected
     except BadRequest as error:
-        assert any(word in str(error) for word in ("fields", "thousands of numbers", "cannot be parsed"))  # noqa: PT017
+        assert any(word in str(error) for word in ("fields", "long list of numbers", "cannot be decoded"))  # noqa: PT017
 
 
-CRUMBS = {
+TINY_VALUES = {
     "inputs": MODEL + b"\x2a\x00" * 2**22,
     "outputs": MODEL + b"\x32\x00" * 2**22,
     "raw contents": MODEL + b"\x3a\x00" * 2**22,
@@ -119,19 +122,20 @@ CRUMBS = {
 }
 
 
-@pytest.mark.parametrize("name", CRUMBS)
-def test_a_message_of_crumbs_is_refused_before_it_is_parsed(name: str) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TINY_VALUES)
+def test_a_message_of_tiny_values_is_rejected_before_it_is_decoded(name: str) -> None:
     tracemalloc.start()
     try:
-        with pytest.raises(BadRequest, match=r"over 10,000 fields|thousands of numbers in"):
-            opened(CRUMBS[name])
+        with pytest.raises(BadRequest, match=r"more than 10,000 fields|long list of numbers in"):
+            opened(TINY_VALUES[name])
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < 2_000_000
 
 
-SMALL_CRUMBS = {
+SMALL_TINY_VALUES = {
     "inputs": (MODEL + b"\x2a\x00" * (SMALL_BYTES // 2 - 10), r"\d{5} inputs"),
     "outputs": (MODEL + part(5, NAME, SHAPE) + b"\x32\x00" * (SMALL_BYTES // 2 - 50), r"\d{5} outputs"),
     "shape": (MODEL + part(5, NAME, part(3, bytes(SMALL_BYTES // 2))), r"32768 axes"),
@@ -139,15 +143,15 @@ SMALL_CRUMBS = {
 }
 
 
-@pytest.mark.parametrize("name", SMALL_CRUMBS)
-def test_crumbs_that_are_parsed_are_not_looked_at_one_by_one(name: str) -> None:
-    data, says = SMALL_CRUMBS[name]
+@pytest.mark.parametrize("name", SMALL_TINY_VALUES)
+def test_tiny_values_of_small_messages_are_counted_and_not_read(name: str) -> None:
+    data, says = SMALL_TINY_VALUES[name]
     with pytest.raises(BadRequest, match=says):
-        asyncio.run(infer.read(opened(data)[0], ["probabilities"], LIMITS))
+        asyncio.run(converters.read(opened(data)[0], ["probabilities"], LIMITS))
 
 
 def test_as_many_fields_as_there_may_be() -> None:
-    most = KIND(raw_input_contents=[b"x" * 100] * MOST_FIELDS)
+    most = KIND(raw_input_contents=[b"x" * 100] * MAX_FIELDS)
     assert opened(most.SerializeToString())[0] == most
     with pytest.raises(BadRequest, match="fields"):
         opened(most.SerializeToString() + b"\x3a\x00")
@@ -157,4 +161,4 @@ def test_more_numbers_than_the_shape_means_are_not_packed() -> None:
     made = typed([0] * 784_000)
     made.inputs[0].shape[:] = [1, 784]
     with pytest.raises(BadRequest, match="784000 bytes of data"):
-        asyncio.run(infer.read(made, ["probabilities"], LIMITS))
+        asyncio.run(converters.read(made, ["probabilities"], LIMITS))

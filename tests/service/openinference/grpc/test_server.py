@@ -1,4 +1,4 @@
-"""The gRPC server as Triton's own client meets it: health, metadata, repository, keys, several workers, leaving."""
+"""The gRPC server: concurrent calls and streams, limits, errors, request ids, workers, shutdown, start-up errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,119 +21,119 @@ import psutil
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
-from google.protobuf import descriptor_pb2
-from grpc_tools import protoc
-from tritonclient.grpc import model_config_pb2, service_pb2
+from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
-from service.openinference.grpc import messages
-from tests.support.grpc_client import grpc_port
-from tests.support.models import digits, publish
+from tests.support.bodies import as_image
+from tests.support.grpc_client import address, code_of, found, images, pixels, refused
+from tests.support.models import digit, digits
+from tests.support.refusals import LIMITS
 from tests.support.server import PATIENCE_S, ROOT, Server, environment, run_to_end
 
-KEY = {"authorization": "Bearer open sesame"}
+WANTED = [3, 1, 4, 1, 5, 9, 2, 6]
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two versions of digits, of which 2 is served, and a second model."""
-    root = tmp_path_factory.mktemp("models")
-    publish(root)
-    publish(root)
-    publish(root, shift=1, name="shifted")
-    return root
+def test_compressed_messages(client: Any) -> None:
+    for algorithm in ("gzip", "deflate"):
+        assert found(client.infer("digits", pixels(digits(*WANTED)), compression_algorithm=algorithm)) == WANTED
 
 
-@pytest.fixture(scope="module")
-def running(models: Path) -> Iterator[Server]:
-    with Server(models, grpc_port=0, admin_key="open sesame") as server:
-        yield server
+def test_callbacks(client: Any) -> None:
+    answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
+    for i in range(50):
+        client.async_infer(
+            "digits", pixels(digits(i % 10)), lambda result, error: answers.put((result, error)), request_id=str(i)
+        )
+    for _ in range(50):
+        result, error = answers.get(timeout=30)
+        assert error is None
+        assert found(result) == [int(result.get_response().id) % 10]
 
 
-@pytest.fixture(scope="module")
-def client(running: Server) -> Iterator[Any]:
-    with triton.InferenceServerClient(address(running)) as made:
-        yield made
+def test_asyncio(running: Server) -> None:
+    async def many() -> list[list[int]]:
+        async with triton_aio.InferenceServerClient(address(running)) as client:
+            assert await client.is_model_ready("digits")
+            requests = [client.infer("digits", pixels(digits(i % 10), triton_aio)) for i in range(100)]
+            return [found(result) for result in await asyncio.gather(*requests)]
+
+    assert asyncio.run(many()) == [[i % 10] for i in range(100)]
 
 
-def address(server: Server) -> str:
-    return f"127.0.0.1:{grpc_port(server)}"
+def test_thirty_two_threads(running: Server) -> None:
+    def work(seed: int) -> bool:
+        with triton.InferenceServerClient(address(running)) as client:
+            wanted = np.random.default_rng(seed).integers(0, 10, (20, 5)).tolist()
+            return [found(client.infer("digits", pixels(digits(*values)))) for values in wanted] == wanted
+
+    with ThreadPoolExecutor(32) as threads:
+        assert all(threads.map(work, range(32)))
 
 
-def pixels(array: np.ndarray[Any, Any]) -> list[Any]:
-    one = triton.InferInput("pixels", list(array.shape), "UINT8")
-    one.set_data_from_numpy(array)
-    return [one]
+# -- streams ----------------------------------------------------------------------------------------------------
 
 
-def code_of(call: Any, *arguments: Any, **more: Any) -> str:
-    with pytest.raises(InferenceServerException) as error:
-        call(*arguments, **more)
-    assert str(error.value.message()).endswith(".")
-    return str(error.value.status()).removeprefix("StatusCode.")
+def streamed(client: Any, requests: list[tuple[str, np.ndarray[Any, Any], str]]) -> list[tuple[Any, Any]]:
+    """The answers to (model, digits, id), in order of arrival."""
+    answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
+    client.start_stream(lambda result, error: answers.put((result, error)))
+    try:
+        for name, array, request_id in requests:
+            client.async_stream_infer(name, pixels(array), request_id=request_id)
+        return [answers.get(timeout=30) for _ in requests]
+    finally:
+        client.stop_stream()
 
 
-# -- what it says of itself -------------------------------------------------------------------------------------
+def test_a_stream_answers_in_order(client: Any) -> None:
+    answers = streamed(client, [("digits", digits(i % 10), str(i)) for i in range(300)])
+    assert [error for _, error in answers] == [None] * 300
+    assert [result.get_response().id for result, _ in answers] == [str(i) for i in range(300)]
+    assert [found(result) for result, _ in answers] == [[i % 10] for i in range(300)]
+    assert answers[0][0].get_response().parameters["triton_final_response"].bool_param
 
 
-def test_health(client: Any) -> None:
-    assert client.is_server_live()
-    assert client.is_server_ready()
-    assert client.is_model_ready("digits")
-    assert client.is_model_ready("digits", "2")
-    assert client.is_model_ready("digits", "stable")
-    assert not client.is_model_ready("digits", "1")
-    assert not client.is_model_ready("nothing")
+def test_an_error_does_not_end_a_stream(client: Any) -> None:
+    answers = streamed(client, [("digits", digits(1), "a"), ("nothing", digits(2), "b"), ("digits", digits(3), "c")])
+    assert found(answers[0][0]) == [1]
+    assert "No model of that name" in answers[1][1].message()
+    assert found(answers[2][0]) == [3]
 
 
-def test_metadata_and_configuration_are_those_of_http(client: Any, running: Server) -> None:
-    def over_http(path: str) -> Any:
-        return running.client.get(path).json()
-
-    server = over_http("/v2")
-    found = client.get_server_metadata()
-    assert (found.name, found.version, list(found.extensions)) == tuple(server.values())
-    for path, version in (("", ""), ("/versions/2", "2"), ("/versions/stable", "stable")):
-        model = over_http(f"/v2/models/digits{path}")
-        found = client.get_model_metadata("digits", version)
-        assert (found.name, found.platform, list(found.versions)) == ("digits", model["platform"], ["2"])
-        assert [(one.name, one.datatype, list(one.shape)) for one in found.inputs] == [
-            ("pixels", "UINT8", [-1, 28, 28, 1])
-        ]
-        assert [(one.name, one.datatype, list(one.shape)) for one in found.outputs] == [
-            (one["name"], one["datatype"], one["shape"]) for one in model["outputs"]
-        ]
-        wanted = over_http(f"/v2/models/digits{path}/config")
-        config = client.get_model_config("digits", version).config
-        assert (config.name, config.platform, config.backend) == ("digits", wanted["platform"], wanted["backend"])
-        assert config.max_batch_size == wanted["max_batch_size"]
-        assert config.input[0].data_type == model_config_pb2.TYPE_UINT8
-        assert list(config.input[0].dims) == [28, 28, 1]
-        assert list(config.version_policy.specific.versions) == [2]
-    for call in (client.get_model_metadata, client.get_model_config):
-        assert code_of(call, "nothing") == "NOT_FOUND"
-        assert code_of(call, "digits", "1") == "NOT_FOUND"
-        assert code_of(call, "") == "NOT_FOUND"
+# -- errors and request ids -------------------------------------------------------------------------------------
 
 
-def test_statistics_add_up(client: Any, running: Server) -> None:
-    def counted() -> tuple[int, int, int]:
-        (one,) = client.get_inference_statistics("digits").model_stats
-        assert (one.name, one.version) == ("digits", "2")
-        runs = sum(batch.compute_infer.count for batch in one.batch_stats)
-        assert one.execution_count == runs
-        assert one.inference_count == sum(batch.batch_size * batch.compute_infer.count for batch in one.batch_stats)
-        return one.inference_stats.success.count, one.inference_count, one.inference_stats.compute_infer.ns
+def test_bytes_that_are_not_a_message(running: Server) -> None:
+    with grpc.insecure_channel(address(running)) as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        with pytest.raises(grpc.RpcError) as error:
+            call(b"\xff\xff\xff")
+        assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        with pytest.raises(grpc.RpcError) as error:
+            channel.unary_unary("/inference.GRPCInferenceService/SystemSharedMemoryStatus")(b"")
+        assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
-    before = counted()
-    for count in (1, 5, 100):
-        client.infer("digits", pixels(digits(*[3] * count)))
-    after = counted()
-    assert (after[0] - before[0], after[1] - before[1]) == (3, 106)
-    assert after[2] > before[2]
-    assert {one.name for one in client.get_inference_statistics().model_stats} == {"digits", "shifted"}
-    assert len(client.get_inference_statistics("digits", "2").model_stats) == 1
-    assert code_of(client.get_inference_statistics, "nothing") == "NOT_FOUND"
+
+def test_too_much(models: Path, tmp_path: Path) -> None:
+    limits = LIMITS | {"max_queue_rows": 1000}
+    with (
+        Server(models, grpc_port=0, feedback_path=tmp_path / "f.sqlite", **limits) as server,
+        triton.InferenceServerClient(address(server)) as client,
+    ):
+        full = "StatusCode.RESOURCE_EXHAUSTED"
+        assert "1001 digits" in refused(client, full, pixels(np.zeros((1001, 784), np.uint8)))
+        assert "pictures" in refused(client, full, images([as_image(digit(1))] * 4))
+        with pytest.raises(InferenceServerException) as error:
+            client.infer("digits", pixels(np.zeros((LIMITS["max_body_bytes"] // 784 + 1, 784), np.uint8)))
+        assert error.value.status() == full
+        answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
+        many = pixels(np.zeros((900, 784), np.uint8))
+        for _ in range(20):
+            client.async_infer("digits", many, lambda result, error: answers.put((result, error)))
+        errors = [error for _, error in (answers.get(timeout=30) for _ in range(20)) if error]
+        assert errors
+        assert all(error.status() == "StatusCode.UNAVAILABLE" for error in errors)
+        assert len(errors) < 20
 
 
 def test_calls_are_counted_with_those_over_http(client: Any, running: Server) -> None:
@@ -162,8 +161,9 @@ def test_every_answer_has_an_id(running: Server) -> None:
         assert len(ids) == 10
 
 
-def test_a_refused_message_does_not_stay_in_memory(running: Server) -> None:
-    """60 of 19 MB each: what is refused is let go at once, not when the collector comes, which here is rarely.
+@pytest.mark.slow
+def test_a_rejected_message_does_not_stay_in_memory(running: Server) -> None:
+    """60 of 19 MB each: rejected messages are freed at once and not at the next, rare garbage collection.
 
     The heap that gRPC's pieces leave behind grows by steps, in all by some five messages' worth; it does not add up.
     """
@@ -182,61 +182,10 @@ def test_a_refused_message_does_not_stay_in_memory(running: Server) -> None:
     assert sizes[-1] - sizes[4] < 8 * size  # of 55
 
 
-# -- the repository ---------------------------------------------------------------------------------------------
+# -- workers, shutdown, start-up --------------------------------------------------------------------------------
 
 
-def test_index(client: Any) -> None:
-    found = {(one.name, one.version): one.state for one in client.get_model_repository_index().models}
-    assert found == {("digits", "1"): "UNAVAILABLE", ("digits", "2"): "READY", ("shifted", "1"): "READY"}
-
-
-def test_unload_and_load(client: Any) -> None:
-    client.unload_model("shifted", headers=KEY)
-    assert not client.is_model_ready("shifted")
-    assert client.is_server_ready()
-    assert code_of(client.infer, "shifted", pixels(digits(3))) in ("UNAVAILABLE", "NOT_FOUND")
-    states = {one.name: one.state for one in client.get_model_repository_index().models}
-    assert states["shifted"] == "UNAVAILABLE"
-    client.load_model("shifted", headers=KEY)
-    assert client.is_model_ready("shifted")
-    assert client.infer("shifted", pixels(digits(3))).as_numpy("probabilities").argmax() == 4
-    assert code_of(client.load_model, "nothing", headers=KEY) == "NOT_FOUND"
-    assert code_of(client.load_model, "digits", headers=KEY, config="{}") == "INVALID_ARGUMENT"
-
-
-def test_the_aio_client_unloads_and_loads(running: Server) -> None:
-    async def all_of_it() -> None:
-        async with triton_aio.InferenceServerClient(address(running)) as client:
-            with pytest.raises(InferenceServerException) as caught:
-                await client.unload_model("shifted")
-            assert caught.value.status() == "StatusCode.UNAUTHENTICATED"
-            await client.unload_model("shifted", headers=KEY)
-            assert not await client.is_model_ready("shifted")
-            await client.load_model("shifted", headers=KEY)
-            assert await client.is_model_ready("shifted")
-
-    asyncio.run(all_of_it())
-
-
-def test_processes_can_be_started_beside_it(client: Any) -> None:
-    """Each load tries the version out in another process: gRPC's own handlers for fork made those crash, in time."""
-    for _ in range(12):
-        client.unload_model("shifted", headers=KEY)
-        client.load_model("shifted", headers=KEY)
-
-
-def test_who_may_load(client: Any, models: Path) -> None:
-    for call in (client.load_model, client.unload_model):
-        assert code_of(call, "digits") == "UNAUTHENTICATED"
-        assert code_of(call, "digits", headers={"authorization": "Bearer wrong"}) == "PERMISSION_DENIED"
-    assert client.is_model_ready("digits")
-    with Server(models, grpc_port=0) as keyless, triton.InferenceServerClient(address(keyless)) as other:
-        assert code_of(other.unload_model, "digits", headers=KEY) == "PERMISSION_DENIED"
-
-
-# -- several workers, leaving, and not starting -----------------------------------------------------------------
-
-
+@pytest.mark.slow
 def test_workers_share_the_port(models: Path) -> None:
     with Server(models, grpc_port=0, workers=2) as server:
         seen = set()
@@ -254,7 +203,8 @@ def test_workers_share_the_port(models: Path) -> None:
         assert code == 0
 
 
-def test_what_has_begun_is_answered_when_it_is_told_to_stop(models: Path) -> None:
+@pytest.mark.slow
+def test_a_stopping_server_answers_running_calls(models: Path) -> None:
     with Server(models, grpc_port=0, drain_s=0) as server, triton.InferenceServerClient(address(server)) as client:
         answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
         client.async_infer("digits", pixels(digits(*[5] * 20_000)), lambda result, error: answers.put((result, error)))
@@ -267,6 +217,7 @@ def test_what_has_begun_is_answered_when_it_is_told_to_stop(models: Path) -> Non
         assert server.process.wait(PATIENCE_S) == 0
 
 
+@pytest.mark.slow
 def test_an_open_stream_does_not_hold_it_back(models: Path) -> None:
     with Server(models, grpc_port=0, drain_s=0) as server, triton.InferenceServerClient(address(server)) as client:
         answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
@@ -274,7 +225,7 @@ def test_an_open_stream_does_not_hold_it_back(models: Path) -> None:
         client.async_stream_infer("digits", pixels(digits(5)))
         assert answers.get(timeout=PATIENCE_S)[1] is None
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(10) == 0
+        assert server.process.wait(PATIENCE_S) == 0
         client.stop_stream()
 
 
@@ -314,7 +265,7 @@ def test_a_planned_stop_of_one_of_two_instances_costs_no_call(models: Path, tmp_
             over = threading.Event()
             leaves = Server(models, grpc_port=port, feedback_path=tmp_path / "f.sqlite", **settings)
             with leaves:
-                target = f"ipv4:{address(stays)},127.0.0.1:{grpc_port(leaves)}"
+                target = f"ipv4:{address(stays)},{address(leaves)}"
                 asking = [pool.submit(ask_on, target, over) for _ in range(4)]
                 try:
                     while 'method="gRPC"' not in httpx.get(f"{leaves.url}/metrics").text:
@@ -333,7 +284,8 @@ def free_port() -> int:
         return port
 
 
-def test_a_taken_port_is_said_in_one_sentence(models: Path) -> None:
+@pytest.mark.slow
+def test_a_taken_port_is_reported_in_one_sentence(models: Path) -> None:
     for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
         with socket.socket() as taken:
             taken.setsockopt(socket.SOL_SOCKET, option, 1)
@@ -346,8 +298,9 @@ def test_a_taken_port_is_said_in_one_sentence(models: Path) -> None:
         assert f"127.0.0.1:{port} cannot be listened on for gRPC" in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["grpc", "google.protobuf"])
-def test_a_missing_extra_is_said_in_one_sentence(models: Path, missing: str) -> None:
+def test_a_missing_extra_is_reported_in_one_sentence(models: Path, missing: str) -> None:
     code = f"import sys; sys.modules[{missing!r}] = None; from service.__main__ import main; main([])"
     for workers in (1, 2):
         environ = environment(models_dir=models, port=0, grpc_port=0, workers=workers)
@@ -362,38 +315,3 @@ def test_a_missing_extra_is_said_in_one_sentence(models: Path, missing: str) -> 
 def test_without_a_port_grpc_is_not_loaded() -> None:
     code = "import sys, service.app; sys.exit('grpc' in sys.modules or 'google.protobuf' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=PATIENCE_S)
-
-
-# -- the messages -----------------------------------------------------------------------------------------------
-
-
-def test_our_messages_are_tritons() -> None:
-    """Every message, field, number and type of inference.proto stands so in the files that tritonclient ships."""
-    theirs = {}
-    for module in (service_pb2, model_config_pb2):
-        file = descriptor_pb2.FileDescriptorProto()
-        module.DESCRIPTOR.CopyToProto(file)
-        theirs |= {one.name: one for one in (*file.message_type, *file.enum_type)}
-    data = (Path(messages.__file__).parent / "inference.binpb").read_bytes()
-    for one in descriptor_pb2.FileDescriptorSet.FromString(data).file[0].message_type:
-        agree(one, theirs[one.name])
-
-
-def agree(ours: Any, theirs: Any) -> None:
-    known = {field.name: field for field in theirs.field}
-    for field in ours.field:
-        other = known[field.name]
-        for what in ("number", "type", "label", "type_name"):
-            assert getattr(field, what) == getattr(other, what), (ours.name, field.name, what)
-        assert field.HasField("oneof_index") == other.HasField("oneof_index")
-    nested = {one.name: one for one in (*theirs.nested_type, *theirs.enum_type)}
-    for one in ours.nested_type:
-        agree(one, nested[one.name])
-    for one in ours.enum_type:
-        assert [(v.name, v.number) for v in one.value] == [(v.name, v.number) for v in nested[one.name].value]
-
-
-def test_the_compiled_file_is_that_of_the_source(tmp_path: Path) -> None:
-    folder, out = Path(messages.__file__).parent, tmp_path / "out"
-    assert protoc.main(["", f"-I{folder}", f"--descriptor_set_out={out}", "inference.proto"]) == 0
-    assert out.read_bytes() == (folder / "inference.binpb").read_bytes()

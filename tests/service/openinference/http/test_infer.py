@@ -1,4 +1,4 @@
-"""POST /v2/models/{model}/infer: every form of a request gets the model's own numbers, every bad one its sentence."""
+"""POST /v2/models/{model}/infer: every form of a request gets the model's own numbers, every bad one a sentence."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from service.app import create_app
 from service.errors import DigitsError
 from service.http.error_handlers import on_digits_error
 from service.openinference import http as v2
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from service.settings import Settings
 from tests.support.asgi import Answer, acall, call, until
 from tests.support.bodies import as_image, on_paper, png_claiming
@@ -178,10 +178,12 @@ def test_without_outputs_all_are_meant(app: FastAPI) -> None:
 
 @pytest.mark.parametrize("served_has_it", [True, False])
 def test_a_canary_answers_with_the_outputs_that_it_has(tmp_path: Path, served_has_it: bool) -> None:
-    """Only who names the lecture's output is kept with a version that has it."""
+    """Only requests that name the lecture's output are restricted to versions that have it."""
     for with_it, promote in ((served_has_it, True), (not served_has_it, False)):
         (publish_with_lecture_output if with_it else publish)(tmp_path, promote=promote)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
+    RepositoryWriter(tmp_path).start_rollout(
+        "digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1)
+    )
     app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "feedback.sqlite"))
     asyncio.run(app.state.context.watcher.look())
     all_of_canary = ["probabilities"] if served_has_it else ["probabilities", "lecture_output"]
@@ -236,8 +238,8 @@ def test_the_lecture_s_output_alone_and_of_many_digits(app: FastAPI) -> None:
     assert np.array_equal(cells, app.state.context.engine.served("both").model.lecture_output(pixels))
 
 
-def test_what_is_not_asked_for_is_not_run(app: FastAPI) -> None:
-    """Requests for probabilities alone share their runs with those of /predict, and add nothing to the answer."""
+def test_outputs_that_are_not_requested_are_not_computed(app: FastAPI) -> None:
+    """Requests for probabilities only share batches with /predict, and get no other output."""
     answer = good(ask(app, document(tensor(PIXELS), outputs=[{"name": "probabilities"}]), path=BOTH))
     assert list(outputs(*parts(answer))) == ["probabilities"]
     refused = ask(app, document(tensor(PIXELS), outputs=[{"name": "lecture_output"}]))
@@ -291,7 +293,7 @@ def test_headers_that_come_twice(server: Server) -> None:
     check_error(refused.status_code, refused.headers, refused.content, 400, f"{len(body)},20")
 
 
-def test_refusals_are_never_compressed(app: FastAPI) -> None:
+def test_errors_are_never_compressed(app: FastAPI) -> None:
     refused = ask(app, b"hello", {"Accept-Encoding": "gzip"})
     check_error(refused.status, refused.headers, refused.body, 400)
     assert "content-encoding" not in refused.headers
@@ -300,7 +302,7 @@ def test_refusals_are_never_compressed(app: FastAPI) -> None:
 # -- the rest of the document -----------------------------------------------------------------------------------
 
 
-def test_the_answer_says_who_gave_it(app: FastAPI) -> None:
+def test_the_answer_names_model_and_version(app: FastAPI) -> None:
     answer = good(ask(app, document(tensor(PIXELS)))).json()
     assert list(answer) == ["model_name", "model_version", "outputs"]
     assert (answer["model_name"], answer["model_version"]) == ("digits", "2")
@@ -329,7 +331,7 @@ def test_no_id_is_none(app: FastAPI, none: str | None) -> None:
         {"model_name": "other", "model_version": "9", "surprise": [1]},
     ],
 )
-def test_what_means_nothing_here_does_no_harm(app: FastAPI, more: dict[str, Any]) -> None:
+def test_unsupported_fields_are_ignored(app: FastAPI, more: dict[str, Any]) -> None:
     one = tensor(PIXELS, parameters={"content_type": "np", "binary": 1}, surprise=1)
     asked = [{"name": "probabilities", "parameters": {"content_type": "np"}, "data": []}]
     assert classes(*parts(good(ask(app, document(one, outputs=asked, **more))))) == WANTED
@@ -374,21 +376,21 @@ BAD: dict[str, tuple[bytes, dict[str, str], str]] = {
     "no name": (json_with(name=None), {}, "must have a name"),
     "name a number": (json_with(name=5), {}, "must have a name"),
     "unknown input": (json_with(name="x" * 10_000), {}, "send pixels (UINT8) or image (BYTES)"),
-    "input twice": (document(tensor(PIXELS), tensor(PIXELS)), {}, "named twice"),
+    "input twice": (document(tensor(PIXELS), tensor(PIXELS)), {}, "same name"),
     "both inputs": (document(tensor(PIXELS), ONE_IMAGE | {"data": [""]}), {}, "either pixels or image"),
     "one more": (document(tensor(PIXELS), tensor(PIXELS, name="mask")), {}, "no input 'mask'"),
     "no shape": (json_with(shape=None), {}, "shape of pixels"),
-    "FP32": (json_with(datatype="FP32"), {}, "is FP32, and must be UINT8"),
-    "no datatype": (json_with(datatype=None), {}, "is not named, and must be UINT8"),
-    "datatype of two lines": (json_with(datatype="a\nb"), {}, r"is 'a\nb', and must be UINT8"),
-    "datatype empty": (json_with(datatype=""), {}, "is '', and must be UINT8"),
-    "datatype a number": (json_with(datatype=5), {}, "is not a string, and must be UINT8"),
+    "FP32": (json_with(datatype="FP32"), {}, "is FP32; it must be UINT8"),
+    "no datatype": (json_with(datatype=None), {}, "is not named; it must be UINT8"),
+    "datatype of two lines": (json_with(datatype="a\nb"), {}, r"is 'a\nb'; it must be UINT8"),
+    "datatype empty": (json_with(datatype=""), {}, "is ''; it must be UINT8"),
+    "datatype a number": (json_with(datatype=5), {}, "is not a string; it must be UINT8"),
     "no data": (json_with(data=None), {}, "has no data"),
     "data and bytes": (json_with(parameters={"binary_data_size": 0}), {}, "both data and binary_data_size"),
     "negative dimension": (json_with(shape=[-10, 784]), {}, "at least one digit"),
     "the lowest dimension": (json_with(shape=[-(2**63), 784]), {}, "is [-9223372036854775808, 784]; send at least one"),
-    "shape of fewer": (json_with(shape=[9, 784]), {}, "means 7056"),
-    "shape of more": (json_with(shape=[11, 784]), {}, "means 8624"),
+    "shape of fewer": (json_with(shape=[9, 784]), {}, "requires 7056"),
+    "shape of more": (json_with(shape=[11, 784]), {}, "requires 8624"),
     "a value too large": (json_with(data=[256] * 7840), {}, "data[0] of pixels is 256"),
     "true among the data": (json_with(data=[0] * 7839 + [True]), {}, "data[7839] of pixels is true or false"),
     "false among the data": (json_with(data=[0] * 7839 + [False]), {}, "data[7839] of pixels is true or false"),
@@ -399,7 +401,7 @@ BAD: dict[str, tuple[bytes, dict[str, str], str]] = {
     "the request in shared memory": (
         document(tensor(PIXELS), parameters={"shared_memory_region": "x"}),
         {},
-        "The request is in shared memory",
+        "The request uses shared memory",
     ),
     "shared memory": (json_with(parameters={"shared_memory_region": "x"}), {}, "shared memory"),
     "output in shared memory": (wanting(with_parameters(shared_memory_region="x")), {}, "shared memory"),
@@ -408,7 +410,7 @@ BAD: dict[str, tuple[bytes, dict[str, str], str]] = {
     "output no object": (wanting("probabilities"), {}, "list of objects"),
     "output without name": (wanting({}), {}, "must have a name"),
     "unknown output": (wanting({"name": "logits"}), {}, "this model has probabilities"),
-    "output twice": (wanting({"name": "probabilities"}, {"name": "probabilities"}), {}, "named twice"),
+    "output twice": (wanting({"name": "probabilities"}, {"name": "probabilities"}), {}, "same name"),
     "binary_data text": (wanting(with_parameters(binary_data="yes")), {}, "binary_data must be true or false"),
     "binary_data 1": (wanting(with_parameters(binary_data=1)), {}, "binary_data must be true or false"),
     "binary_data_output null": (
@@ -424,16 +426,16 @@ BAD: dict[str, tuple[bytes, dict[str, str], str]] = {
         f"header {value!r}": (HEAD + PIXELS.tobytes(), {LENGTH: value}, "Inference-Header-Content-Length is")
         for value in ("x", "-1", "+5", "1.5", "1e2", " ", "0x10", "\xb2", "9" * 30, "99999", "5, 5", "")
     },
-    "header empty": (HEAD + PIXELS.tobytes(), {LENGTH: ""}, "is '', and must be"),
+    "header empty": (HEAD + PIXELS.tobytes(), {LENGTH: ""}, "is ''; it must be"),
     "header too short": (HEAD + PIXELS.tobytes(), {LENGTH: "20"}, "not JSON"),
     "header too long": (HEAD + PIXELS.tobytes(), {LENGTH: str(len(HEAD) + 1)}, "not JSON"),
     "no header": (HEAD + PIXELS.tobytes(), {}, "not JSON"),
-    "header of all": (HEAD, {LENGTH: str(len(HEAD))}, "at most the 0 bytes"),
-    "raw but JSON": (HEAD + PIXELS.tobytes(), {LENGTH: "0"}, "784 bytes a digit"),
-    "raw, nothing": (b"", {LENGTH: "0"}, "784 bytes a digit"),
-    "raw, half a digit": (bytes(784 + 392), {LENGTH: "0"}, "784 bytes a digit"),
-    "bytes behind": (HEAD + PIXELS.tobytes() + b"x", {LENGTH: str(len(HEAD))}, "1 byte is left"),
-    "bytes behind JSON": (json_with() + bytes(9), {LENGTH: str(len(json_with()))}, "9 bytes are left"),
+    "header of all": (HEAD, {LENGTH: str(len(HEAD))}, "at most 0, the number of bytes"),
+    "raw but JSON": (HEAD + PIXELS.tobytes(), {LENGTH: "0"}, "784 bytes per digit"),
+    "raw, nothing": (b"", {LENGTH: "0"}, "784 bytes per digit"),
+    "raw, half a digit": (bytes(784 + 392), {LENGTH: "0"}, "784 bytes per digit"),
+    "bytes behind": (HEAD + PIXELS.tobytes() + b"x", {LENGTH: str(len(HEAD))}, "1 byte more"),
+    "bytes behind JSON": (json_with() + bytes(9), {LENGTH: str(len(json_with()))}, "9 bytes more"),
     **{
         f"binary_data_size {size!r}": (
             body := document(tensor(PIXELS, data=None, parameters={"binary_data_size": size})) + PIXELS.tobytes(),
@@ -448,31 +450,31 @@ BAD: dict[str, tuple[bytes, dict[str, str], str]] = {
             (7840.0, "whole number"),
             (True, "whole number"),
             ([], "whole number"),
-            (7839, "1 byte is left"),
-            (0, "7840 bytes are left"),
+            (7839, "1 byte more"),
+            (0, "7840 bytes more"),
         )
     },
     "bytes for a smaller shape": (*binary(PIXELS.reshape(-1, 784)[:, :783]), "shape of pixels"),
-    "bytes and shape differ": (*behind(tensor(PIXELS[:9], data=None), PIXELS.tobytes()), "means 7056"),
+    "bytes and shape differ": (*behind(tensor(PIXELS[:9], data=None), PIXELS.tobytes()), "requires 7056"),
     "image UINT8": (document(ONE_IMAGE | {"datatype": "UINT8", "data": [""]}), {}, "must be BYTES"),
     "image of two axes": (document(ONE_IMAGE | {"shape": [1, 2], "data": [""]}), {}, "shape of image"),
     "image no base64": (document(ONE_IMAGE | {"data": ["not base64!"]}), {}, "not base64"),
     "image of nothing": (document(ONE_IMAGE | {"data": []}), {}, "0 elements"),
-    "image bytes cut": (*behind(ONE_IMAGE, elements(b"abc")[:-1]), "tells 3 bytes"),
+    "image bytes cut": (*behind(ONE_IMAGE, elements(b"abc")[:-1]), "should have 3 bytes"),
     "image bytes more": (*behind(ONE_IMAGE, elements(b"abc", b"d")), "exactly 1 element,"),
     "gzip that is none": (json_with(), {"Content-Encoding": "gzip"}, "Content-Encoding"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_refusal(app: FastAPI, name: str) -> None:
+def test_rejection(app: FastAPI, name: str) -> None:
     body, headers, says = BAD[name]
     answer = ask(app, body, headers)
     check_error(answer.status, answer.headers, answer.body, 400, says)
 
 
 @pytest.mark.parametrize("name", [name for name in BAD if name not in ("header ' '", "header '\xb2'")])
-def test_refusal_over_the_socket(server: Server, name: str) -> None:
+def test_rejection_over_the_socket(server: Server, name: str) -> None:
     body, headers, says = BAD[name]
     answer = server.client.post(INFER, content=body, headers=headers)
     check_error(answer.status_code, answer.headers, answer.content, 400, says)
@@ -495,7 +497,7 @@ def test_too_much_and_of_the_wrong_kind(strict_app: FastAPI, status: int, body: 
     check_error(answer.status, answer.headers, answer.body, status)
 
 
-def test_a_picture_that_is_wrong_is_refused_as_predict_does(app: FastAPI) -> None:
+def test_a_picture_that_is_wrong_is_rejected_as_predict_does(app: FastAPI) -> None:
     file = as_image(digit(3))
     for wrong in (b"", file[:40]):
         answer = ask(app, *behind(ONE_IMAGE, elements(wrong)))
@@ -516,7 +518,7 @@ def test_the_wrong_one_of_several_pictures_is_named(app: FastAPI, place: int) ->
 
 
 def test_a_small_file_of_many_pixels_is_decoded_aside(app: FastAPI) -> None:
-    """16 million pixels in a few kilobytes: others are answered meanwhile."""
+    """16 million pixels in a few kilobytes: other requests are answered meanwhile."""
     blank = Image.new("L", (3900, 3900), 255)
     blank.paste(0, (1500, 1000, 1900, 2900))
     file = as_image(blank)
@@ -553,8 +555,9 @@ def test_head_is_not_get(app: FastAPI, server: Server, path: str) -> None:
     assert (over_the_socket.status_code, over_the_socket.content) == (405, b"")
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=200), st.text(max_size=30), st.sampled_from(["", "0", "5", "50"]))
-def test_rubbish_is_refused(app: FastAPI, body: bytes, text: str, length: str) -> None:
+def test_random_bytes_are_rejected(app: FastAPI, body: bytes, text: str, length: str) -> None:
     for rubbish in (body, text.encode(), json.dumps({"inputs": [{"name": "pixels", "shape": text}]}).encode()):
         answer = ask(app, rubbish, {LENGTH: length} if length else {})
         if answer.status != 200 or len(rubbish) % 784:
@@ -572,7 +575,7 @@ JSONS = st.recursive(
     st.sampled_from(["id", "inputs", "outputs", "parameters", "name", "shape", "datatype", "data", "input.parameters"]),
     JSONS,
 )
-def test_any_json_in_any_place_is_answered_or_refused(app: FastAPI, place: str, value: Any) -> None:
+def test_any_json_in_any_place_is_answered_or_rejected(app: FastAPI, place: str, value: Any) -> None:
     one = tensor(digits(3))
     body: dict[str, Any] = {"inputs": [one], "outputs": [{"name": "probabilities"}], "parameters": {}}
     if place == "input.parameters":
@@ -590,7 +593,7 @@ def test_any_json_in_any_place_is_answered_or_refused(app: FastAPI, place: str, 
 # -- many at once, and elsewhere --------------------------------------------------------------------------------
 
 
-def test_everybody_gets_his_own_rows_whatever_form_he_chose(app: FastAPI) -> None:
+def test_concurrent_requests_of_any_form_get_their_own_rows(app: FastAPI) -> None:
     async def all_at_once() -> list[Answer]:
         calls = []
         for i in range(120):
@@ -619,7 +622,7 @@ def test_a_full_queue_is_503_with_retry_after(models_dir: Path) -> None:
     good(first)
 
 
-def test_whoever_goes_away_costs_nothing_more(app: FastAPI) -> None:
+def test_the_work_of_a_disconnected_client_is_cancelled(app: FastAPI) -> None:
     async def leave() -> None:
         gone = asyncio.Event()
         body = bytes(784 * 20_000)
@@ -654,7 +657,7 @@ def test_the_documented_route_answers_as_the_direct_one_does(app: FastAPI) -> No
 
 
 def test_answers_can_be_referred_to_afterwards(app: FastAPI) -> None:
-    """What came by this protocol is remembered for feedback and drift as what came by /predict is."""
+    """Answers of this protocol are remembered for feedback and drift, like those of /predict."""
     answer = good(ask(app, document(tensor(digits(8, 6)), id="mine")))
     remembered = app.state.context.recent.find(answer.headers["x-request-id"].encode(), 1)
     assert remembered.model == "digits"
@@ -663,7 +666,7 @@ def test_answers_can_be_referred_to_afterwards(app: FastAPI) -> None:
 
 
 def test_calls_are_counted_under_one_route(app: FastAPI) -> None:
-    """Numbers must not grow with the names and versions that callers type."""
+    """Callers must not be able to create entries by naming other models and versions."""
     before = call(app, "GET", "/metrics").body.count(b"/v2/models/")
     for i in range(20):
         ask(app, b"", path=f"/v2/models/x{i}/infer")

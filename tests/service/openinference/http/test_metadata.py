@@ -1,4 +1,4 @@
-"""What the server and its models say of themselves by the Open Inference Protocol, and by which names they answer."""
+"""Metadata, configuration and readiness over HTTP, by number and by label."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from service import __version__
 from service.app import create_app
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from service.settings import Settings
 from tests.support.asgi import Answer, call
 from tests.support.models import digits, publish
@@ -55,7 +55,7 @@ def test_health(app: FastAPI, path: str) -> None:
     assert found[path.rpartition("/")[2]] is True
 
 
-def test_whoever_is_stopping_is_not_ready(models_dir: Path) -> None:
+def test_a_draining_service_is_not_ready(models_dir: Path) -> None:
     app = create_app(Settings(models_dir=models_dir, feedback_path=models_dir / "f.sqlite"))
     app.state.context.drain.leaving = True
     answer = get(app, "/v2/health/ready")
@@ -131,7 +131,9 @@ def test_a_model_with_the_lecture_s_output(tmp_path: Path) -> None:
         (f"{MODEL}/versions/%0A", "2 (stable)"),
     ],
 )
-def test_what_is_not_served_is_404_and_what_is_is_named(app: FastAPI, model: str, rest: str, says: str) -> None:
+def test_an_unknown_model_is_404_and_the_error_lists_the_served_ones(
+    app: FastAPI, model: str, rest: str, says: str
+) -> None:
     answer = call(app, "POST" if rest == "/infer" else "GET", model + rest)
     check_error(answer.status, answer.headers, answer.body, 404, says if "%2F" not in model else "")
 
@@ -186,14 +188,14 @@ def trying(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     root = tmp_path_factory.mktemp("trying")
     for shift in (1, 2, 3):
         publish(root, shift=shift, promote=shift == 1)
-    Repository(root).start_rollout("digits", RolloutPlan(2, percent=50, min_digits=10**9, max_disagreement=1))
+    RepositoryWriter(root).start_rollout("digits", RolloutPlan(2, percent=50, min_digits=10**9, max_disagreement=1))
     app = create_app(Settings(models_dir=root, feedback_path=root / "f.sqlite"))
     asyncio.run(app.state.context.watcher.look())
     return app
 
 
 def answered(app: FastAPI, version: str, request_id: str = "") -> tuple[str, int]:
-    """Which version answered for digit 0, and what it said."""
+    """Which version answered for digit 0, and its answer."""
     path = f"{MODEL}/versions/{version}/infer" if version else f"{MODEL}/infer"
     headers = {"X-Request-Id": request_id} if request_id else {}
     answer = call(app, path=path, body=document(tensor(digits(0))), headers=headers)
@@ -221,7 +223,7 @@ def test_without_a_version_the_canary_answers_its_share(trying: FastAPI) -> None
     assert counts["requests"] == 2 * found.count(("2", 2))
 
 
-def test_what_answers_is_told(trying: FastAPI) -> None:
+def test_metadata_list_every_version_that_answers(trying: FastAPI) -> None:
     assert good(trying, MODEL)["versions"] == ["1", "2"]
     assert good(trying, f"{MODEL}/config")["version_policy"] == {"specific": {"versions": [1, 2]}}
     assert [one["version"] for one in good(trying, f"{MODEL}/stats")["model_stats"]] == ["1", "2"]
@@ -233,7 +235,7 @@ def test_what_answers_is_told(trying: FastAPI) -> None:
 def test_a_shadow_answers_nobody_by_any_name(tmp_path: Path) -> None:
     for shift in (1, 2):
         publish(tmp_path, shift=shift, promote=shift == 1)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, shadow=True))
+    RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, shadow=True))
     app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "f.sqlite"))
     asyncio.run(app.state.context.watcher.look())
     assert app.state.context.engine.rollout("digits").candidate.version == 2
@@ -259,7 +261,9 @@ def test_labels_are_of_the_repository(trying: FastAPI) -> None:
 def test_a_canary_without_the_lecture_s_output_leaves_those_requests_to_the_stable_version(tmp_path: Path) -> None:
     publish_with_lecture_output(tmp_path)
     publish(tmp_path, shift=1, promote=False)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
+    RepositoryWriter(tmp_path).start_rollout(
+        "digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1)
+    )
     app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "f.sqlite"))
     asyncio.run(app.state.context.watcher.look())
     named = [{"name": "probabilities"}, {"name": "lecture_output"}]
@@ -278,7 +282,9 @@ def test_a_canary_without_the_lecture_s_output_leaves_those_requests_to_the_stab
 def test_a_canary_with_the_lecture_s_output_gives_it(tmp_path: Path) -> None:
     publish_with_lecture_output(tmp_path)
     publish_with_lecture_output(tmp_path, shift=1, promote=False)
-    Repository(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
+    RepositoryWriter(tmp_path).start_rollout(
+        "digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1)
+    )
     app = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "f.sqlite"))
     asyncio.run(app.state.context.watcher.look())
     answer = call(app, path=f"{MODEL}/infer", body=document(tensor(digits(0))))

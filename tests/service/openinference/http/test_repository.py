@@ -1,4 +1,4 @@
-"""The model repository by the Open Inference Protocol: what is there, loading and unloading, and what Triton reads."""
+"""The model repository extension over HTTP: index, load and unload."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
 
 from service.app import create_app
-from service.repository.repository import Repository
 from service.repository.rollout_plan import RolloutPlan
+from service.repository.writer import RepositoryWriter
 from service.settings import Settings
 from service.telemetry.scoreboard import Scoreboard
 from tests.support.asgi import Answer, acall, call
 from tests.support.asgi import until as turn_until
-from tests.support.models import classifier, digits, publish, publish_broken
-from tests.support.server import ROOT, Server
+from tests.support.models import digits, publish, publish_broken
+from tests.support.repositories import triton_config
+from tests.support.server import Server
 from tests.support.v2 import (
     INFER,
     LENGTH,
@@ -32,7 +31,6 @@ from tests.support.v2 import (
     classes,
     document,
     over_a_new_connection,
-    publish_with_lecture_output,
     tensor,
 )
 
@@ -82,7 +80,7 @@ def states(answer: Answer) -> dict[tuple[str, str], tuple[str, str]]:
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"{}", b'{"ready": false}', b'{"repository_name": "x"}'])
 def test_the_index_names_all_that_is_published(app: FastAPI, body: bytes) -> None:
-    """The usual client sends an empty body. No key is needed."""
+    """Clients usually send an empty body. No key is needed."""
     assert states(post(app, INDEX, body, key="")) == {
         ("digits", "1"): ("READY", ""),
         ("digits", "2"): ("UNAVAILABLE", "another version is promoted"),
@@ -157,6 +155,7 @@ def test_requests_in_flight_are_answered(app: FastAPI) -> None:
     assert classes(big.body, big.headers) == [i % 10 for i in range(20_000)]
 
 
+@pytest.mark.slow
 def test_looking_at_the_repository_does_not_load_it_again(app: FastAPI, root: Path) -> None:
     assert post(app, UNLOAD).status == 200
     promoted = post(app, "/models/digits/versions/2/promote")
@@ -171,14 +170,14 @@ def test_looking_at_the_repository_does_not_load_it_again(app: FastAPI, root: Pa
 
 
 def test_loading_follows_what_is_promoted(app: FastAPI, root: Path) -> None:
-    Repository(root).promote("digits", 2)
+    RepositoryWriter(root).promote("digits", 2)
     assert infer(app).json()["model_version"] == "1"
     assert post(app, LOAD).status == 200
     assert infer(app).json()["model_version"] == "2"
 
 
 def test_unloading_ends_a_trial_and_loading_begins_it_anew(app: FastAPI, root: Path) -> None:
-    Repository(root).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
+    RepositoryWriter(root).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10**9, max_disagreement=1))
     asyncio.run(app.state.context.watcher.look())
     assert infer(app).json()["model_version"] == "2"
     post(app, UNLOAD)
@@ -197,7 +196,7 @@ def test_a_model_that_must_not_be_served_is_not_loaded(app: FastAPI, root: Path)
     answer = post(app, LOAD)
     check_error(answer.status, answer.headers, answer.body, 400)
     assert infer(app).status == 503
-    Repository(root).promote("digits", 2)
+    RepositoryWriter(root).promote("digits", 2)
     assert post(app, LOAD).status == 200
     assert infer(app).json()["model_version"] == "2"
 
@@ -215,7 +214,7 @@ def test_a_model_of_which_nothing_is_promoted(app: FastAPI, root: Path) -> None:
     publish(root, name="new", promote=False)
     answer = post(app, "/v2/repository/models/new/load")
     check_error(answer.status, answer.headers, answer.body, 404, "promote one first")
-    Repository(root).promote("new", 1)
+    RepositoryWriter(root).promote("new", 1)
     assert post(app, "/v2/repository/models/new/load").status == 200
     assert call(app, "GET", "/v2/models/new/ready").status == 200
 
@@ -267,7 +266,7 @@ def workers(root: Path) -> Iterator[Server]:
 
 
 def all_answer(server: Server, wanted: int) -> None:
-    """Ask over new connections, many at once, until both workers and nobody else answered so for a while."""
+    """Ask over new connections, many at once, until both workers have given this answer for a while."""
     end = time.monotonic() + PATIENCE_S
     body = document(tensor(digits(5)))
 
@@ -282,6 +281,7 @@ def all_answer(server: Server, wanted: int) -> None:
             found = set(threads.map(ask, range(32)))
 
 
+@pytest.mark.slow
 def test_all_workers_unload_and_load(workers: Server) -> None:
     headers = {"X-Admin-Key": KEY}
     all_answer(workers, 200)
@@ -291,8 +291,9 @@ def test_all_workers_unload_and_load(workers: Server) -> None:
     all_answer(workers, 200)
 
 
+@pytest.mark.slow
 def test_load_and_unload_answer_once_all_workers_have_done_it(workers: Server) -> None:
-    """Whoever is told that it is done may ask any worker at once."""
+    """Once a call has returned, every worker answers accordingly."""
     headers = {"X-Admin-Key": KEY}
     all_answer(workers, 200)
     body = document(tensor(digits(5)))
@@ -307,6 +308,7 @@ def test_load_and_unload_answer_once_all_workers_have_done_it(workers: Server) -
                 assert set(threads.map(ask, range(32))) == {wanted}
 
 
+@pytest.mark.slow
 def test_load_does_not_wait_for_ever_for_a_worker_that_hangs(root: Path, tmp_path: Path) -> None:
     (folder := tmp_path / "run").mkdir()
     other = Scoreboard(folder, lambda: {"live": {}, "refused": {}, "trials": {}})
@@ -325,97 +327,6 @@ def test_a_worker_that_takes_a_dead_one_s_place_knows_what_is_unloaded(root: Pat
     app = create_app(settings)
     assert infer(app).status == 503
     assert call(app, "GET", "/v2/models/other/ready").status == 200
-
-
-# -- what Triton reads ------------------------------------------------------------------------------------------
-
-
-def triton_config(root: Path, name: str = "digits") -> Any:
-    """config.pbtxt, parsed with Triton's own protobuf."""
-    return text_format.Parse((root / name / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
-
-
-def test_the_folder_is_a_repository_for_triton(root: Path) -> None:
-    """Its documents want <name>/config.pbtxt and <name>/<version>/model.onnx."""
-    found = triton_config(root)
-    assert (found.name, found.platform, found.backend) == ("digits", "onnxruntime_onnx", "onnxruntime")
-    assert found.max_batch_size > 1
-    [pixels], [probabilities] = found.input, found.output
-    assert (pixels.name, pixels.data_type, list(pixels.dims)) == ("pixels", model_config_pb2.TYPE_UINT8, [28, 28, 1])
-    assert (probabilities.name, probabilities.data_type) == ("probabilities", model_config_pb2.TYPE_FP32)
-    assert list(probabilities.dims) == [10]
-    assert found.HasField("dynamic_batching")
-    for version in found.version_policy.specific.versions:
-        assert (root / "digits" / str(version) / found.default_model_filename).is_file()
-
-
-def test_the_shipped_folder_is_one_too() -> None:
-    """models/ as it lies in the repository, which the README says can be mounted into Triton."""
-    shipped = ROOT / "models"
-    found, repository = triton_config(shipped), Repository(shipped)
-    current = repository.current("digits")
-    assert (found.name, found.platform) == ("digits", "onnxruntime_onnx")
-    assert list(found.version_policy.specific.versions) == [current]
-    assert (shipped / "digits" / str(current) / found.default_model_filename).is_file()
-    [pixels] = found.input
-    assert (pixels.name, pixels.data_type, list(pixels.dims)) == ("pixels", model_config_pb2.TYPE_UINT8, [28, 28, 1])
-    assert [one.name for one in found.output] == [one["name"] for one in repository.card("digits", current)["outputs"]]
-    assert all(one.data_type == model_config_pb2.TYPE_FP32 for one in found.output)
-    labels = (shipped / "digits" / found.output[0].label_filename).read_text().split()
-    assert labels == repository.card("digits", current)["classes"] == list("0123456789")
-
-
-def test_triton_serves_what_we_serve(root: Path) -> None:
-    repository = Repository(root)
-
-    def served() -> list[int]:
-        return list(triton_config(root).version_policy.specific.versions)
-
-    assert served() == [1]
-    publish(root, promote=False)
-    assert served() == [1]
-    repository.promote("digits", 3)
-    assert served() == [3]
-    repository.rollback("digits")
-    assert served() == [1]
-    plan = RolloutPlan(2)
-    repository.start_rollout("digits", plan)
-    assert served() == [1]
-    repository.end_rollout("digits", plan, "promoted: fine")
-    assert served() == [2]
-
-
-def test_of_what_was_never_promoted_triton_serves_the_newest_at_that_time(tmp_path: Path) -> None:
-    for version in (1, 2):
-        publish(tmp_path, name="new", promote=False)
-        assert list(triton_config(tmp_path, "new").version_policy.specific.versions) == [version]
-
-
-def test_the_outputs_are_those_of_the_served_version(tmp_path: Path) -> None:
-    publish_with_lecture_output(tmp_path)
-    both = triton_config(tmp_path)
-    assert [(one.name, list(one.dims)) for one in both.output] == [
-        ("probabilities", [10]),
-        ("lecture_output", [10, 10, 1]),
-    ]
-    labels = (tmp_path / "digits" / both.output[0].label_filename).read_text()
-    assert labels.split("\n") == [*map(str, range(10)), ""]
-    publish(tmp_path)
-    assert [one.name for one in triton_config(tmp_path).output] == ["probabilities"]
-    Repository(tmp_path).rollback("digits")
-    assert triton_config(tmp_path) == both
-
-
-def test_the_configuration_is_not_rewritten_where_it_says_so_already(root: Path) -> None:
-    path = root / "digits/config.pbtxt"
-    before = path.stat()
-    publish(root, promote=False)
-    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
-
-
-@pytest.mark.parametrize("wrong", [{"classes": 5}, {"outputs": [{}]}, {"outputs": ["x"]}, {"outputs": None}])
-def test_a_strange_card_does_not_keep_a_model_from_being_published(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    assert Repository(tmp_path).publish("digits", lambda _: classifier(), wrong) == 1
 
 
 def test_the_configuration_is_the_one_that_the_service_tells(app: FastAPI, root: Path) -> None:

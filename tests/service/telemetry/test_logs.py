@@ -1,0 +1,85 @@
+"""Log lines as text and as JSON; request lines are gathered, bounded, and written together."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+import pytest
+
+from service.settings import Settings
+from service.telemetry.logs import MAX_LINES, AccessLog, JsonFormatter
+
+
+def record(message: str, **more: object) -> logging.LogRecord:
+    return logging.makeLogRecord({"name": "service", "levelno": 30, "levelname": "WARNING", "msg": message, **more})
+
+
+def test_a_record_is_one_line_of_json() -> None:
+    line = JsonFormatter().format(record("two %s\nlines", args=("é",)))
+    assert "\n" not in line
+    document = json.loads(line)
+    assert (document["level"], document["logger"], document["message"]) == ("warning", "service", "two é\nlines")
+    assert document["time"].endswith("+00:00")
+    assert "trace" not in document
+
+
+def test_the_trace_of_an_exception_is_in_the_line() -> None:
+    try:
+        raise RuntimeError("out of paper")
+    except RuntimeError:
+        line = JsonFormatter().format(record("failed", exc_info=sys.exc_info()))
+    assert "\n" not in line
+    assert json.loads(line)["trace"].endswith("RuntimeError: out of paper")
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ({}, 400),
+        ({"access_log": True}, 100),
+        ({"log_level": "error"}, 500),
+        ({"access_log": True, "log_level": "error"}, 500),
+    ],
+)
+def test_which_requests_are_logged(settings: dict[str, object], status: int) -> None:
+    assert AccessLog(Settings(**settings)).from_status == status  # type: ignore[arg-type]
+
+
+def test_lines_are_written_together_and_once(capsys: pytest.CaptureFixture[str]) -> None:
+    log = AccessLog(Settings(log_format="json"))
+    for number in range(3):
+        log.add("POST", "/predict", 422, 0.0015, f"id-{number}")
+    assert capsys.readouterr().err == ""
+    log.write()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["request_id"] for line in lines] == ["id-0", "id-1", "id-2"]
+    assert {(line["method"], line["path"], line["status"], line["ms"]) for line in lines} == {
+        ("POST", "/predict", 422, 1.5)
+    }
+    log.write()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_path_cannot_forge_a_line(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    log = AccessLog(Settings(log_format=form))  # type: ignore[arg-type]
+    log.add("GET", "/a\nb\x1b[31m\u2028", 404, 0.1, "id")
+    log.write()
+    written = capsys.readouterr().err
+    assert written.count("\n") == 1
+    assert "\x1b" not in written
+
+
+def test_lines_beyond_the_limit_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    log = AccessLog(Settings())
+    for _ in range(MAX_LINES + 7):
+        log.add("GET", "/", 404, 0.1, "id")
+    log.write()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == MAX_LINES + 1
+    assert lines[-1].startswith("7 more")
+    log.add("GET", "/", 404, 0.1, "id")
+    log.write()
+    assert len(capsys.readouterr().err.splitlines()) == 1
