@@ -114,7 +114,11 @@ def _context(settings: Settings, access: AccessLog) -> Context:
     meter, drain = Meter(), Drain(settings.drain_s, settings.grace_s)
     engine = Engine(settings, meter)
     engine.start()
-    state = lambda: engine.state() | {"numbers": meter.snapshot(), "leaving": drain.leaving}  # noqa: E731
+
+    def state() -> dict[str, Any]:
+        meter.events["log_lines_dropped "] = [float(logs.dropped_lines())]
+        return engine.state() | {"numbers": meter.snapshot(), "leaving": drain.leaving}
+
     scoreboard = Scoreboard(settings.run_dir, state)
     drain.on_leave.append(scoreboard.publish)
     for name in scoreboard.unloaded():  # unloaded earlier, by a worker that this one may replace

@@ -17,7 +17,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.telemetry.logs import dropped_lines
 from service.telemetry.statistics import Statistics
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -79,7 +78,6 @@ class Meter:
 
     def snapshot(self) -> dict[str, Any]:
         """All numbers, in types that JSON has."""
-        self.events["log_lines_dropped "] = [float(dropped_lines())]
         numbers: dict[str, Numbers] = {
             "requests": self.requests,
             "batches": self.batches,
