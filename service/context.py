@@ -51,6 +51,12 @@ class Context:
     scoreboard: Scoreboard
     drain: Drain
 
+    def stopping(self) -> bool:
+        """Whether this service must be left. A worker that stops alone shares its port with others, which go on."""
+        if not self.drain.leaving:
+            return False
+        return self.drain.whole or all(state["leaving"] for state in self.scoreboard.alive())
+
     def inference(self, request_id: bytes, began_ns: int | None = None) -> Inference:
         """The inference of one request, timed from `began_ns`, or from now: call it when decoding begins."""
         return Inference(self.engine, self.recent, request_id, began_ns)

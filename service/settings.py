@@ -62,6 +62,12 @@ class Settings(BaseSettings):
     grace_s: float = Field(
         30, gt=0, le=86400, description="Maximum time from SIGTERM to exit, including drain_s, in seconds."
     )
+    loop_timeout_s: float = Field(
+        30, ge=2, le=86400, description="Time after which a worker whose event loop is blocked is replaced, in seconds."
+    )
+    loop_exit: bool = Field(
+        False, description="With one worker: exit after loop_timeout_s of a blocked event loop, to be restarted."
+    )
     admin_key: SecretStr | None = Field(None, description="Key for promote and rollback over HTTP. None: both are off.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, in bytes.")
     body_timeout_s: float = Field(120, gt=0, description="Maximum time to receive a request's body, in seconds.")

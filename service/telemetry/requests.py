@@ -36,3 +36,7 @@ class RequestTelemetry:
         self._meter.request(route, method if method in METHODS else "other", status, seconds)
         if status >= self._access.from_status:
             self._access.add(method, path, status, seconds, request_id.decode())
+
+    def event(self, kind: str, label: str = "") -> None:
+        """Count what seldom happens and belongs to no request; `kind` is one of metrics.EVENTS."""
+        self._meter.event(kind, label)
