@@ -27,6 +27,7 @@ import numpy as np
 import pytest
 
 from service.app import create_app
+from service.inputs.decoder import SCHEMAS
 from service.settings import Settings
 from tests.support.grpc_client import grpc_port
 from tests.support.server import Server
@@ -333,6 +334,12 @@ def test_every_setting_is_in_the_table(name: str) -> None:
     assert row[2] == Settings.model_fields[name].description
     default = Settings.model_fields[name].default
     assert row[1] == ("none" if default is None else str(default))
+
+
+@pytest.mark.parametrize("media_type", SCHEMAS)
+def test_every_body_type_is_in_the_table(media_type: str) -> None:
+    table = (ROOT / "docs" / "predict.md").read_text().partition("## Every body")[2].partition("### JSON")[0]
+    assert f"`{media_type}`" in table
 
 
 def test_every_route_is_documented() -> None:
