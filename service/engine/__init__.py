@@ -1,1 +1,1 @@
-"""The live versions of the models, and the one door to an answer: inference.py."""
+"""The loaded versions of the models. Protocols get predictions through inference.py only."""
