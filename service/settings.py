@@ -32,7 +32,7 @@ class Settings(BaseSettings):
         le=65535,
         description="Port for the Open Inference Protocol over gRPC; needs the extra grpc. None: off.",
     )
-    models_dir: Path = Field(Path("models"), description="The model repository: <name>/<version>/model.onnx.")
+    models_dir: Path = Field(Path("models"), description="Folder of the model repository: NAME/VERSION/model.onnx.")
     watch_interval_s: float = Field(
         0.5, gt=0, le=3600, description="Time between two checks of the model repository, in seconds."
     )
