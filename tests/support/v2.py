@@ -69,7 +69,7 @@ def outputs(body: bytes, headers: Mapping[str, str]) -> dict[str, Output]:
         else:
             length = one["parameters"]["binary_data_size"]
             data, rest = rest[:length], rest[length:]
-            values = np.array(_texts(data) if one["datatype"] == "BYTES" else np.frombuffer(data, "<f4"))
+            values = np.array(texts(data) if one["datatype"] == "BYTES" else np.frombuffer(data, "<f4"))
             values = values.reshape(one["shape"])
         found[one["name"]] = Output(one["datatype"], one["shape"], values)
     assert not rest
@@ -137,7 +137,8 @@ def publish_with_lecture_output(root: Path, shift: int = 0, name: str = "digits"
     return version
 
 
-def _texts(data: bytes) -> list[str]:
+def texts(data: bytes) -> list[str]:
+    """The elements of a BYTES tensor: each follows its length in four bytes."""
     found = []
     while data:
         end = 4 + int.from_bytes(data[:4], "little")
