@@ -18,6 +18,7 @@ from service.engine.engine import Engine
 from service.engine.watcher import Watcher
 from service.feedback.recent import RecentPredictions
 from service.feedback.store import FeedbackStore
+from service.feedback.writer import FeedbackWriter
 from service.http.error_handlers import add_error_handlers
 from service.http.middleware import Direct, RequestMiddleware
 from service.inputs.decoder import Decoder
@@ -116,12 +117,17 @@ def _context(settings: Settings, access: AccessLog) -> Context:
         watcher=Watcher(engine, volume, scoreboard),
         decoder=Decoder(settings),
         recent=RecentPredictions(settings.recent_rows, settings.run_dir),
-        feedback=FeedbackStore(settings.feedback_path, settings.max_feedback_rows),
+        feedback=_feedback(settings),
         requests=RequestTelemetry(meter, access),
         ids=RequestIds(),
         scoreboard=scoreboard,
         drain=Drain(settings.drain_s, settings.grace_s),
     )
+
+
+def _feedback(settings: Settings) -> FeedbackWriter:
+    store = FeedbackStore(settings.feedback_path, settings.max_feedback_rows)
+    return FeedbackWriter(store, settings.max_feedback_queue_rows, settings.feedback_timeout_s)
 
 
 def _lifespan(context: Context, access: AccessLog, grpc_server: Any) -> Callable[[FastAPI], Any]:
@@ -146,7 +152,7 @@ def _lifespan(context: Context, access: AccessLog, grpc_server: Any) -> Callable
         context.scoreboard.publish()
         context.engine.close()
         context.volume.close()
-        context.feedback.close()
+        await context.feedback.close()
 
     return lifespan
 

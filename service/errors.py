@@ -15,8 +15,8 @@ DigitsError                     500   base; str(error) is the sentence that the 
 ├── ModelBroken                 500   a model folder that must not be served; never raised by a request
 ├── ProviderUnavailable         500   the configured execution provider does not work; start-up only
 ├── FeedbackFull                507   the feedback file is full
-├── FeedbackUnavailable         503   the feedback file cannot be used
 └── Unavailable                 503   queue full, draining or not ready; `retry_after` in seconds
+    └── FeedbackUnavailable     503   the feedback file cannot be used now
 """
 
 from __future__ import annotations
@@ -82,10 +82,6 @@ class FeedbackFull(DigitsError):
     status = 507
 
 
-class FeedbackUnavailable(DigitsError):
-    status = 503
-
-
 class InvalidValue(DigitsError):
     """Well-formed, with a wrong value. `field` is a path into the request, such as `instances[3][27]`."""
 
@@ -116,3 +112,7 @@ class Unavailable(DigitsError):
     @property
     def headers(self) -> dict[str, str]:
         return {"Retry-After": str(self.retry_after)}
+
+
+class FeedbackUnavailable(Unavailable):
+    pass

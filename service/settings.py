@@ -68,6 +68,12 @@ class Settings(BaseSettings):
         Path("feedback.sqlite"), description="SQLite file in which corrected digits are stored."
     )
     max_feedback_rows: int = Field(100_000, ge=1, description="Maximum corrected digits to store; about 1 kB each.")
+    max_feedback_queue_rows: int = Field(
+        1000, ge=1, description="Maximum corrections waiting to be written, per worker; more are answered with 503."
+    )
+    feedback_timeout_s: float = Field(
+        5, gt=0, le=600, description="Maximum time for a correction to be on disk, in seconds; then the answer is 503."
+    )
     recent_rows: int = Field(
         4096, ge=1, le=1_000_000, description="Number of latest digits to remember, for feedback and drift."
     )

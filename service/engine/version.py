@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from time import perf_counter_ns
 
 from service.digits import Pixels, Probabilities
@@ -33,7 +34,7 @@ class LoadedVersion:
     lecture_batcher: Batcher
     statistics: Statistics
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Its key in metrics and statistics: "name version"."""
         return f"{self.name} {self.version}"

@@ -66,7 +66,7 @@ def test_who_refuses_says_so_and_when_to_ask_again(refusing: FastAPI) -> None:
     assert answer.headers["connection"] == "close"
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.headers["content-type"] == "application/problem+json"
-    assert "ask again" in answer.json()["detail"]
+    assert "retry" in answer.json()["detail"]
 
 
 def test_who_refuses_still_tells_orchestrators_how_it_is(refusing: FastAPI) -> None:
