@@ -34,12 +34,15 @@ class Settings(BaseSettings):
         le=65535,
         description="Port for the Open Inference Protocol over gRPC; needs the extra grpc. None: off.",
     )
-    models_dir: Path = Field(Path("models"), description="The model repository: <name>/<version>/model.onnx.")
+    models_dir: Path = Field(Path("models"), description="Folder of the model repository: NAME/VERSION/model.onnx.")
     watch_interval_s: float = Field(
-        0.5, gt=0, le=3600, description="Time between two looks at the model repository, in seconds."
+        0.5, gt=0, le=3600, description="Time between two checks of the model repository, in seconds."
     )
     models_timeout_s: float = Field(
-        5, gt=0, le=600, description="Longest time a call below the models folder may take before it counts as away."
+        5,
+        gt=0,
+        le=600,
+        description="Maximum time for one file operation in models_dir, in seconds.",
     )
     model: str = Field("digits", description="Name of the default model: /predict and /model use it.")
     provider: Literal["auto", "cpu", "cuda"] = Field(
