@@ -37,7 +37,7 @@ coverage:  ## run all tests and show which branches of service/ they take; fails
 	@$(MAKE) test COVERAGE=1
 
 .PHONY: lint
-lint: $(VENV)/.training  ## ruff, mypy --strict, and which room may import which
+lint: $(VENV)/.training  ## ruff, mypy --strict, and the import rules (import-linter)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

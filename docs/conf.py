@@ -17,8 +17,8 @@ html_title = "Digit Recognizer"
 html_copy_source = False
 html_show_copyright = False
 highlight_language = "none"
-nitpicky = False  # types of numpy, FastAPI and Keras have no page here, and other sites are not asked
-smartquotes = False  # --models-dir is an option, and no dash
+nitpicky = False  # types of numpy, FastAPI and Keras have no page here, and other sites are not contacted
+smartquotes = False  # --models-dir is an option, not a dash
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4

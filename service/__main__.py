@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from service.server import collector
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    import socket
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,12 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     start(arguments)
 
 
-def worker() -> FastAPI:
-    """The application of one worker process."""
+def worker(listener: socket.socket, pipe: socket.socket) -> None:
+    """Serve in one worker process; the supervisor has bound the listener and holds the other end of the pipe."""
     collector.pause()
-    from service.start import application
+    from service.start import work
 
-    return application()
+    work(listener, pipe)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,14 +20,19 @@ from service.engine.engine import Engine
 from service.engine.watcher import Watcher
 from service.feedback.recent import RecentPredictions
 from service.feedback.store import FeedbackStore
+from service.feedback.writer import FeedbackWriter
 from service.http.error_handlers import add_error_handlers
 from service.http.middleware import Direct, RequestMiddleware
 from service.inputs.decoder import Decoder
 from service.openinference import grpc
 from service.openinference import http as open_inference
 from service.repository.volume import Volume
+from service.server.background import every, keep_running
 from service.server.drain import Drain
+from service.server.orphans import Orphans
+from service.server.watchdog import Watchdog
 from service.settings import Settings
+from service.telemetry import logs
 from service.telemetry.logs import AccessLog
 from service.telemetry.metrics import Meter
 from service.telemetry.request_ids import RequestIds
@@ -33,17 +40,20 @@ from service.telemetry.requests import RequestTelemetry
 from service.telemetry.scoreboard import Scoreboard
 from service.tfserving import routes as tensorflow_serving
 
+Beat = Callable[[], None]
+
 DESCRIPTION = """Classifies handwritten digits with the lecture's convolutional network, exported to ONNX.
 
 Errors are `application/problem+json` documents whose `detail` says what to do. Under /v1 and /v2 they have the form of
 those protocols: `{"error": "<the same sentence>"}`."""
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, beat: Beat | None = None) -> FastAPI:
     """Build the service, with its models loaded, validated and warmed up.
 
     Args:
         settings: read from the environment if None, as in worker processes.
+        beat: tells a supervisor that the event loop turns.
 
     Raises:
         DigitsError: the default model cannot be served; the message says why.
@@ -64,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Digit Recognizer",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=_lifespan(context, access, grpc.server_for(context)),
+        lifespan=_lifespan(context, access, grpc.server_for(context), beat),
         max_body_size=settings.max_body_bytes,
         docs_url=None,  # pages.py serves it without a CDN
         redoc_url=None,
@@ -102,10 +112,16 @@ class Service(FastAPI):
 
 def _context(settings: Settings, access: AccessLog) -> Context:
     """Build the parts of one process, with the promoted models loaded."""
-    meter = Meter()
+    meter, drain = Meter(), Drain(settings.drain_s, settings.grace_s)
     engine = Engine(settings, meter)
     engine.start()
-    scoreboard = Scoreboard(settings.run_dir, lambda: engine.state() | {"numbers": meter.snapshot()})
+
+    def state() -> dict[str, Any]:
+        meter.events["log_lines_dropped "] = [float(logs.dropped_lines())]
+        return engine.state() | {"numbers": meter.snapshot(), "leaving": drain.leaving}
+
+    scoreboard = Scoreboard(settings.run_dir, state)
+    drain.on_leave.append(scoreboard.publish)
     for name in scoreboard.unloaded():  # unloaded earlier, by a worker that this one may replace
         engine.unload(name)
     volume = Volume(settings.models_timeout_s)
@@ -116,25 +132,30 @@ def _context(settings: Settings, access: AccessLog) -> Context:
         watcher=Watcher(engine, volume, scoreboard),
         decoder=Decoder(settings),
         recent=RecentPredictions(settings.recent_rows, settings.run_dir),
-        feedback=FeedbackStore(settings.feedback_path, settings.max_feedback_rows),
+        feedback=_feedback(settings),
         requests=RequestTelemetry(meter, access),
         ids=RequestIds(),
         scoreboard=scoreboard,
-        drain=Drain(settings.drain_s, settings.grace_s),
+        drain=drain,
     )
 
 
-def _lifespan(context: Context, access: AccessLog, grpc_server: Any) -> Callable[[FastAPI], Any]:
-    """Run the background tasks: access log, scoreboard, watcher and gRPC server."""
+def _feedback(settings: Settings) -> FeedbackWriter:
+    store = FeedbackStore(settings.feedback_path, settings.max_feedback_rows)
+    return FeedbackWriter(store, settings.max_feedback_queue_rows, settings.feedback_timeout_s)
+
+
+def _lifespan(context: Context, access: AccessLog, grpc_server: Any, beat: Beat | None) -> Callable[[FastAPI], Any]:
+    """Run the background tasks and the gRPC server."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if beat:
+            beat()
         context.scoreboard.publish()
-        tasks = [
-            asyncio.create_task(_every(0.5, access.write)),
-            asyncio.create_task(_every(1, context.scoreboard.publish)),
-        ]
-        tasks.append(asyncio.create_task(context.watcher.run()))
+        failed = partial(context.requests.event, "task_failures")
+        works = _background(context, access, beat)
+        tasks = [asyncio.create_task(keep_running(name, work, failed)) for name, work in works.items()]
         if grpc_server:
             await grpc_server.start()
         yield
@@ -146,12 +167,27 @@ def _lifespan(context: Context, access: AccessLog, grpc_server: Any) -> Callable
         context.scoreboard.publish()
         context.engine.close()
         context.volume.close()
-        context.feedback.close()
+        await context.feedback.close()
+        logs.flush()
 
     return lifespan
 
 
-async def _every(seconds: float, job: Callable[[], None]) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        job()
+def _background(context: Context, access: AccessLog, beat: Beat | None) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Tasks that live as long as the process, by name."""
+    settings = context.settings
+    watchdog = Watchdog(
+        partial(context.requests.event, "loop_stalls"),
+        beat or (lambda: None),
+        settings.loop_timeout_s if settings.loop_exit and not beat else None,
+    )
+    works: dict[str, Callable[[], Awaitable[None]]] = {
+        "access log": partial(every, 0.5, access.write),
+        "scoreboard": partial(every, 1, context.scoreboard.publish),
+        "recent predictions": partial(every, 1, context.recent.share),
+        "watcher": context.watcher.run,
+        "watchdog": watchdog.run,
+    }
+    if os.getpid() == 1:
+        works["orphans"] = partial(every, 0.5, Orphans().reap)
+    return works

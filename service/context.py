@@ -11,7 +11,7 @@ from service.engine.inference import Inference
 from service.engine.watcher import Watcher
 from service.errors import Forbidden, Unauthorized
 from service.feedback.recent import RecentPredictions
-from service.feedback.store import FeedbackStore
+from service.feedback.writer import FeedbackWriter
 from service.inputs.decoder import Decoder
 from service.repository.volume import Volume
 from service.server.drain import Drain
@@ -32,7 +32,7 @@ class Context:
         watcher: updates the engine when the model repository changes.
         decoder: request bodies to pixels.
         recent: the most recent predictions, for feedback and drift.
-        feedback: corrected digits, stored on disk.
+        feedback: writes and counts corrected digits on disk, off the event loop.
         requests: counts and logs answered requests.
         ids: assigns request ids.
         scoreboard: state shared between worker processes.
@@ -45,11 +45,17 @@ class Context:
     watcher: Watcher
     decoder: Decoder
     recent: RecentPredictions
-    feedback: FeedbackStore
+    feedback: FeedbackWriter
     requests: RequestTelemetry
     ids: RequestIds
     scoreboard: Scoreboard
     drain: Drain
+
+    def stopping(self) -> bool:
+        """Whether this service must be left. A worker that stops alone shares its port with others, which go on."""
+        if not self.drain.leaving:
+            return False
+        return self.drain.whole or all(state["leaving"] for state in self.scoreboard.alive())
 
     def inference(self, request_id: bytes, began_ns: int | None = None) -> Inference:
         """The inference of one request, timed from `began_ns`, or from now: call it when decoding begins."""

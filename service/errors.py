@@ -15,9 +15,9 @@ DigitsError                     500   base; str(error) is the sentence that the 
 ├── ModelBroken                 500   a model folder that must not be served; never raised by a request
 ├── ProviderUnavailable         500   the configured execution provider does not work; start-up only
 ├── FeedbackFull                507   the feedback file is full
-├── FeedbackUnavailable         503   the feedback file cannot be used
 ├── RunTimeout                  504   a run of the model took too long and was ended
 └── Unavailable                 503   queue full, draining or not ready; `retry_after` in seconds
+    └── FeedbackUnavailable     503   the feedback file cannot be used now
 """
 
 from __future__ import annotations
@@ -83,10 +83,6 @@ class FeedbackFull(DigitsError):
     status = 507
 
 
-class FeedbackUnavailable(DigitsError):
-    status = 503
-
-
 class RunTimeout(DigitsError):
     status = 504
 
@@ -121,3 +117,7 @@ class Unavailable(DigitsError):
     @property
     def headers(self) -> dict[str, str]:
         return {"Retry-After": str(self.retry_after)}
+
+
+class FeedbackUnavailable(Unavailable):
+    pass

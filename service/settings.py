@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationInfo, WrapValidator, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 AUTO_WORKERS = 0  # until server/resources.py has counted the CPUs
+OPERATOR = re.compile(r"(ai\.onnx(\.ml)?:)?[A-Z]\w*", re.ASCII)
 
 
 def _number_or_auto(value: Any, number: Callable[[Any], int]) -> int:
@@ -32,12 +34,15 @@ class Settings(BaseSettings):
         le=65535,
         description="Port for the Open Inference Protocol over gRPC; needs the extra grpc. None: off.",
     )
-    models_dir: Path = Field(Path("models"), description="The model repository: <name>/<version>/model.onnx.")
+    models_dir: Path = Field(Path("models"), description="Folder of the model repository: NAME/VERSION/model.onnx.")
     watch_interval_s: float = Field(
-        0.5, gt=0, le=3600, description="Time between two looks at the model repository, in seconds."
+        0.5, gt=0, le=3600, description="Time between two checks of the model repository, in seconds."
     )
     models_timeout_s: float = Field(
-        5, gt=0, le=600, description="Longest time a call below the models folder may take before it counts as away."
+        5,
+        gt=0,
+        le=600,
+        description="Maximum time for one file operation in models_dir, in seconds.",
     )
     model: str = Field("digits", description="Name of the default model: /predict and /model use it.")
     provider: Literal["auto", "cpu", "cuda"] = Field(
@@ -45,7 +50,6 @@ class Settings(BaseSettings):
     )
     allowed_operators: str = Field(
         "exporter",
-        pattern=r"^(onnx|exporter|(exporter,)?[A-Z]\w*(,\w[\w.:]*)*|(exporter,)?ai\.onnx(\.ml)?:\w+(,\w[\w.:]*)*)$",
         description="Operators a model may use. exporter: those our exporter writes. onnx: all of ai.onnx and "
         "ai.onnx.ml. Or names to add to the exporter's, separated by commas.",
     )
@@ -61,6 +65,12 @@ class Settings(BaseSettings):
     grace_s: float = Field(
         30, gt=0, le=86400, description="Maximum time from SIGTERM to exit, including drain_s, in seconds."
     )
+    loop_timeout_s: float = Field(
+        30, ge=2, le=86400, description="Time after which a worker whose event loop is blocked is replaced, in seconds."
+    )
+    loop_exit: bool = Field(
+        False, description="With one worker: exit after loop_timeout_s of a blocked event loop, to be restarted."
+    )
     admin_key: SecretStr | None = Field(None, description="Key for promote and rollback over HTTP. None: both are off.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, in bytes.")
     body_timeout_s: float = Field(120, gt=0, description="Maximum time to receive a request's body, in seconds.")
@@ -74,6 +84,12 @@ class Settings(BaseSettings):
         Path("feedback.sqlite"), description="SQLite file in which corrected digits are stored."
     )
     max_feedback_rows: int = Field(100_000, ge=1, description="Maximum corrected digits to store; about 1 kB each.")
+    max_feedback_queue_rows: int = Field(
+        1000, ge=1, description="Maximum corrections waiting to be written, per worker; more are answered with 503."
+    )
+    feedback_timeout_s: float = Field(
+        5, gt=0, le=600, description="Maximum time for a correction to be on disk, in seconds; then the answer is 503."
+    )
     recent_rows: int = Field(
         4096, ge=1, le=1_000_000, description="Number of latest digits to remember, for feedback and drift."
     )
@@ -83,6 +99,14 @@ class Settings(BaseSettings):
     run_dir: Path | None = Field(
         None, description="Folder that workers share; created automatically if there are several."
     )
+
+    @field_validator("allowed_operators")
+    @classmethod
+    def _names_of_onnx(cls, text: str) -> str:
+        words = [word.strip() for word in text.split(",")]
+        if text != "onnx" and not all(word == "exporter" or OPERATOR.fullmatch(word) for word in words):
+            raise ValueError("give exporter, onnx, or names such as Loop,ai.onnx.ml:Scaler; no custom domains")
+        return text
 
     @field_validator("grace_s")
     @classmethod

@@ -10,21 +10,23 @@ import socket
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 
 from fastapi import FastAPI
 from pydantic import ValidationError
+from uvicorn.config import STARTUP_FAILURE
 
 from service.app import create_app
 from service.engine.engine import Engine
 from service.errors import DigitsError, ModelBroken, NoSuchModel
 from service.openinference.grpc import check_installed
 from service.server import collector
-from service.server.config import run, server_config
-from service.server.drain import CUT_SHORT
+from service.server.config import HttpServer
 from service.server.listener import authority, listen, reserved_for_grpc
+from service.server.parent import Parent
 from service.server.resources import Container
-from service.server.workers import Workers, environment_of, follow_parent, shared_folder
+from service.server.run_folder import run_folder
+from service.server.workers import Workers, environment_of
 from service.settings import Settings
 from service.telemetry import logs
 from service.telemetry.metrics import Meter
@@ -36,27 +38,49 @@ def start(arguments: Sequence[str] | None = None) -> None:
     """Serve until a signal. Exits with 1 and one sentence if that cannot begin, with 2 if a setting is wrong."""
     settings = _settings(sys.argv[1:] if arguments is None else arguments)
     logs.set_up(settings)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as PID 1 this process would ignore it by default
+    _end_on_signals()
     try:
         with listen(settings.host, settings.port) as listener:
             settings = _fitted(settings)
             if settings.grpc_port is not None:
                 check_installed()
-            with reserved_for_grpc(settings) as settings:
-                _serve(settings, listener)
+            with reserved_for_grpc(settings) as settings, run_folder(settings) as folder:
+                _serve(settings.model_copy(update={"run_dir": folder}), listener)
     except (NoSuchModel, ModelBroken) as error:
         sys.exit(f"Cannot start: {error} (DIGITS_MODELS_DIR is {settings.models_dir})")
     except DigitsError as error:
         sys.exit(f"Cannot start: {error}")
+    finally:
+        logs.flush()
 
 
-def application() -> FastAPI:
-    """The application of one worker process, with settings from the environment."""
-    follow_parent()
-    logs.set_up(Settings())
-    app = create_app()
+def work(listener: socket.socket, pipe: socket.socket) -> None:
+    """Serve in a worker process, with settings from the environment. Exits with 3 if that cannot begin.
+
+    Args:
+        listener: shared by all workers.
+        pipe: to the supervisor.
+    """
+    _end_on_signals()
+    parent = Parent(pipe)
+    parent.start()
+    settings = Settings()
+    logs.set_up(settings)
+    try:
+        app = create_app(settings, parent.beat)
+    except DigitsError as error:
+        log.error("A worker cannot start: %s", error)
+        logs.flush()
+        sys.exit(STARTUP_FAILURE)
     collector.resume_seldom()
-    return _within_loop(app)
+    _run(app, listener, parent)
+
+
+def _end_on_signals() -> None:
+    """Until it serves. As PID 1 this process would ignore them by default."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: sys.exit(0))
 
 
 def _settings(arguments: Sequence[str]) -> Settings:
@@ -89,29 +113,35 @@ def _serve_in_this_process(settings: Settings, listener: socket.socket, address:
     app = create_app(settings)
     collector.resume_seldom()
     _announce(app.state.context.engine, address, 1)
-    run(server_config(lambda: _within_loop(app)), listener)
+    _run(app, listener)
 
 
 def _serve_in_workers(settings: Settings, listener: socket.socket, address: str) -> None:
-    with shared_folder() as folder:
-        settings = settings.model_copy(update={"run_dir": settings.run_dir or Path(folder)})
-        os.environ.update(environment_of(settings))
-        engine = Engine(settings, Meter())  # a model that cannot be served ends the parent, and not each worker
-        engine.start()
-        collector.resume_seldom()
-        _announce(engine, address, settings.workers)
-        workers = Workers(server_config("service.__main__:worker", workers=settings.workers), [listener])
-        workers.run()
-    if workers.cut_short():
-        sys.exit(CUT_SHORT)
+    os.environ.update(environment_of(settings))
+    engine = Engine(settings, Meter())  # a model that cannot be served ends the parent, and not each worker
+    engine.start()
+    collector.resume_seldom()
+    _announce(engine, address, settings.workers)
+    assert settings.run_dir is not None, "several workers share a folder"
+    if code := Workers(settings, listener, settings.run_dir).run():
+        sys.exit(code)
 
 
-def _within_loop(app: FastAPI) -> FastAPI:
-    """What needs the running event loop: take over the signals, and limit the threads that decode pictures."""
-    app.state.context.drain.listen()
-    threads = ThreadPoolExecutor(Container.read().threads(), "pictures")
-    asyncio.get_running_loop().set_default_executor(threads)
-    return app
+def _run(app: FastAPI, listener: socket.socket, parent: Parent | None = None) -> None:
+    """uvicorn, until a signal or the supervisor ends it."""
+
+    def within_loop() -> FastAPI:
+        drain = app.state.context.drain
+        drain.stop_accepting = server.stop_accepting
+        drain.listen(server.finish, supervised=parent is not None)
+        if parent:
+            parent.obey(partial(drain.told, by_supervisor=True))
+        threads = ThreadPoolExecutor(Container.read().threads(), "pictures")
+        asyncio.get_running_loop().set_default_executor(threads)
+        return app
+
+    server = HttpServer(within_loop)
+    server.run(listener)
 
 
 def _announce(engine: Engine, address: str, workers: int) -> None:

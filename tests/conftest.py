@@ -1,4 +1,4 @@
-"""What every test runs under: no DIGITS_* of whoever runs it, repeatable examples. Nothing here loads TensorFlow."""
+"""For every test: no DIGITS_* variables of the developer, repeatable examples. Nothing here loads TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ settings.register_profile(
     deadline=None,
     derandomize=True,
     max_examples=50,
-    suppress_health_check=[HealthCheck.too_slow],  # it goes by the clock, which on a busy machine tells nothing
+    suppress_health_check=[HealthCheck.too_slow],  # it measures time, which depends on the load of the machine
 )
 settings.load_profile("repeatable")

@@ -1,4 +1,4 @@
-"""What is loaded with what, in fresh interpreters. Which room may import which, `make lint` checks (import-linter)."""
+"""What an import loads, checked in fresh interpreters. `make lint` checks which package may import which."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_what_the_trainer_shares_loads_no_http(module: str) -> None:
 
 
 def test_importing_the_service_does_nothing() -> None:
-    """No settings read, no file opened, no thread started: all of that is create_app's."""
+    """Importing reads no settings, opens no file and starts no thread: create_app does that."""
     code = """
 import os, threading
 os.environ["DIGITS_PORT"] = "nonsense"

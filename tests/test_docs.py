@@ -1,4 +1,4 @@
-"""The documentation is held to the code: its examples run, and every setting, route, command and path in it exists.
+"""The documentation agrees with the code: its examples run, and every setting, route, command and path in it exists.
 
 README.md and the pages of docs/ are read block by block. A page's examples run from top to bottom in one folder, with
 a service of its own. A ```json or ```text block behind a ```sh block is the answer to its last line; "…" stands for
@@ -27,6 +27,7 @@ import numpy as np
 import pytest
 
 from service.app import create_app
+from service.inputs.decoder import SCHEMAS
 from service.settings import Settings
 from tests.support.grpc_client import grpc_port
 from tests.support.server import Server
@@ -83,7 +84,7 @@ def name_of(page: Path) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a page's examples run: the pictures of docs/, the models, and a test.csv as Kaggle's."""
+    """The folder in which a page's examples run: pictures of docs/, models, and a test.csv in Kaggle's format."""
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     shutil.copytree(ROOT / "models", tmp_path / "models", ignore=lambda _, names: set(names) & UNSHIPPED)
     (tmp_path / "models" / "digits" / "current").write_text("1\n")
@@ -129,7 +130,7 @@ def _placed(text: str, there: dict[str, str]) -> str:
 
 
 def _run(line: str, there: dict[str, str]) -> str:
-    """What a line prints; nothing where it is one of those that are only checked."""
+    """The output of a line; empty for a line that is only checked."""
     words = shlex.split(line, comments=True)
     if words[0] == "curl":
         command = [*shlex.split(_placed(line, there), comments=True), "-sS", "-w", "\n%{http_code}"]
@@ -335,6 +336,12 @@ def test_every_setting_is_in_the_table(name: str) -> None:
     assert row[1] == ("none" if default is None else str(default))
 
 
+@pytest.mark.parametrize("media_type", SCHEMAS)
+def test_every_body_type_is_in_the_table(media_type: str) -> None:
+    table = (ROOT / "docs" / "predict.md").read_text().partition("## Every body")[2].partition("### JSON")[0]
+    assert f"`{media_type}`" in table
+
+
 def test_every_route_is_documented() -> None:
     written = set(re.findall(r"`(?:GET|POST) (\S+?)`", re.sub(r"\{.*?\}", "{}", ALL)))
     paths = create_app(Settings(models_dir=ROOT / "models")).openapi()["paths"]
@@ -366,6 +373,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = page.parent / path if path else page
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_placeholders_are_in_code(page: Path) -> None:
+    """Markdown takes <name> in a sentence for an HTML tag, and shows nothing."""
+    text = re.sub(r"`[^`\n]+`", "", FENCE.sub("", page.read_text()))
+    assert re.findall(r"<(?!http)[^>\n]+>", text) == []
 
 
 def anchors(page: Path) -> set[str]:

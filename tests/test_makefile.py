@@ -1,4 +1,4 @@
-"""Setting up: an interruption is repaired by the next call, and what is whole is left alone."""
+"""Set-up by make: an interrupted set-up is repaired by the next call, and a complete one is not repeated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The Makefile alone: enough for the virtual environment, too little to install anything into it."""
+    """A folder with the Makefile only: make can create the virtual environment, and install nothing into it."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     return tmp_path
 
@@ -43,7 +43,7 @@ def test_an_interrupted_environment_is_made_anew(folder: Path) -> None:
 
 
 def test_a_whole_environment_is_left_alone(folder: Path) -> None:
-    """One made before there was a stamp, or by hand; here it is known by a pip that only answers."""
+    """An environment without a stamp, made by hand or by an older version; recognised here by its dummy pip."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
     (site,) = (folder / ".venv").glob("lib/python*/site-packages")
     (site / "pip.py").write_text("print('pip 99')")

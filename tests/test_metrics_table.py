@@ -1,4 +1,4 @@
-"""The documentation has a table of all metrics that a running service exposes, and of no other."""
+"""The table of metrics in the documentation lists exactly the metrics that a running service exposes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def families(models: Path) -> Families:
-    """Those of a service after predictions, feedback, a shadow and a refused version."""
+    """The families of a service after predictions, feedback, a shadow and a rejected version."""
     with Server(models) as server:
         publish_broken(models, classifier()[:-100], "letters")
         RepositoryWriter(models).start_rollout("digits", RolloutPlan(2, shadow=True, min_digits=10**6))

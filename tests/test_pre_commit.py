@@ -1,4 +1,4 @@
-"""What runs before a commit is what `make lint` runs."""
+"""The pre-commit hooks run the same commands as `make lint`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_hooks_are_the_commands_of_make_lint() -> None:
 
 
 def test_hooks_need_no_network_and_see_the_whole_project() -> None:
-    """Another language than system would be downloaded; mypy of the changed files alone would miss the others."""
+    """A hook of another language would download tools; mypy on the changed files only would miss errors in others."""
     assert {(hook["language"], hook["pass_filenames"]) for hook in HOOKS} == {("system", False)}
 
 

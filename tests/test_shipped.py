@@ -1,4 +1,4 @@
-"""The two models in models/: good enough, the better one served, and the pages say of them what their cards say."""
+"""The two models in models/: accurate enough, the better one served, and described in the pages as in their cards."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ LAYERS = "| layer | options | lecture: shape | params | ours: shape | params |"
 
 
 def test_our_layers_in_the_pages_are_the_cards() -> None:
-    """Options are the lecture's words, which leave a stride of 2 unsaid once; shapes and parameters are ours."""
+    """Options as printed in the lecture, which omits a stride of 2 once; shapes and parameters are computed."""
     (lecture,) = [version for version in VERSIONS if card(version)["architecture"] == "lecture-cnn"]
     *layers, total = rows(LAYERS)
     ours = [(row[0], row[4], row[5]) for row in layers]

@@ -135,7 +135,7 @@ def submit(
     repository = Repository(models)
     chosen = version or repository.current(name)
     rows = submitting.submit(Model.load(repository.model_path(name, chosen)), data, out)
-    console.print(f"wrote {out}: {rows:,} digits read by {name} {chosen}", highlight=False)
+    console.print(f"wrote {out}: {rows:,} digits read by {name} {chosen}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """The networks, one function each. To add one, write the function and decorate it; nothing else has to change.
 
 A network is a Sequential of layers that ONNX has operations for. It ends in a Dense layer with softmax, which only a
-Reshape may follow. `train` tries the whole export before the first epoch and refuses a network that cannot be exported.
+Reshape may follow. `train` tries the whole export before the first epoch and rejects a network that cannot be exported.
 
 Keras is imported inside the functions: it takes seconds to import, and `--help` should list the names at once.
 """
@@ -74,7 +74,7 @@ def backbone() -> "list[keras.layers.Layer]":
         # the mean: no value can be relied on alone, which makes it harder to learn the digits by heart. In use it does
         # nothing, so export leaves it out. The lecture prints 0.25 behind each pooling and 0.5 behind the Dense layer.
         layers.Dropout(0.25),
-        # A filter of this layer looks at all 8 maps at once: 3 * 3 * 8 weights * 16 filters + 16 biases = 1,168
+        # A filter of this layer covers all 8 maps at once: 3 * 3 * 8 weights * 16 filters + 16 biases = 1,168
         # parameters. One value here depends on 10x10 pixels of the image: first lines and corners, now parts of digits.
         layers.Conv2D(16, (3, 3), padding="same", activation="relu"),
         layers.MaxPooling2D((2, 2), strides=(2, 2)),  # stride 2 is the default too; printed in the lecture

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 # Accuracy of lecture-cnn on held-out digits: 98.93 % after 60 epochs with the usual 10 degrees, 10 % and 2.8 pixels,
 # 99.25 % after 25 epochs with these. MNIST's digits are centred, and the service centres the images that it gets, so a
-# network that learns to read shifted digits spends its parameters on something it is never asked.
+# network that learns to read shifted digits spends its parameters on a task that never occurs.
 ROTATION_DEGREES = 8.0  # to either side; upside down, a 6 is a 9
 ZOOM = 0.08  # width and height independently of each other: 92 % to 108 %
 SHIFT_PIXELS = 1.0  # up or down, left or right

@@ -95,7 +95,7 @@ def about_quality(model: Model, held_out: LabelledDigits, test: LabelledDigits |
 
 
 def self_test(model: Model, digits: LabelledDigits) -> Card:
-    """A few digits with the graph's answers: whoever loads the model can check that it still gives them."""
+    """A few digits with the graph's answers: the service checks at loading that the model still gives them."""
     pixels = digits.pixels[:SELF_TEST_DIGITS]
     return {
         "pixels": base64.b64encode(np.ascontiguousarray(pixels).tobytes()).decode(),

@@ -89,13 +89,13 @@ class TrainConfig:
     # Decides the first weights, the order of the digits, their distortions and which values dropout sets to 0.
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same model.")] = 1
     feedback: Annotated[
-        str, typer.Option(metavar="FILE", help="The service's feedback.sqlite: corrected digits to learn from as well.")
+        str, typer.Option(metavar="FILE", help="The service's feedback.sqlite: corrected digits to train on as well.")
     ] = ""
     feedback_weight: Annotated[int, typer.Option(min=1, max=100, help="How often each corrected digit counts.")] = 1
     command: str = ""  # the command line, for the model's card
 
     def __post_init__(self) -> None:
-        """Refuse values that could only fail later, after the data has been read. Raises RunError."""
+        """Reject values that would only fail later, after the data has been read. Raises RunError."""
         for option in train_options():
             option.check(getattr(self, option.name))
 

@@ -50,7 +50,7 @@ def measure(
 def choose(source: Path, part: str, card: Card) -> tuple[str, LabelledDigits]:
     """(kind of digits, digits) for the part that the user asked for. Raises DataError where they have no labels.
 
-    "auto" takes the test digits where the data set keeps any apart; else the digits that the training of this version
+    "auto" takes the test digits if the data set has any; else the digits that the training of this version
     held out, if it was trained on these files; else all of them. Digits that a version was trained on would flatter it.
     """
     if part == "test" or (part == "auto" and loader.has_labelled_test(source)):

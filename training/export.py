@@ -30,7 +30,7 @@ def export(run: Run, repository: RepositoryWriter, name: str, console: Console, 
     DataError for other data than it was trained on, ExportError where the graph differs from the model.
     Then nothing is published.
     """
-    run.result()  # an unfinished run is refused before the data are read
+    run.result()  # an unfinished run is rejected before the data are read
     return publish(run, run.split(moved_to), repository, name, console)
 
 
@@ -58,7 +58,7 @@ def publish(run: Run, split: Split, repository: RepositoryWriter, name: str, con
 def rehearse(architecture: Architecture, model: keras.Model, pixels: NDArray[np.uint8]) -> None:
     """Do everything that export will do, with the untrained model, and publish nothing. Raises ExportError.
 
-    It takes a second before the first epoch. A network that cannot be saved, exported or served is refused then, and
+    It takes a second before the first epoch. A network that cannot be saved, exported or served is rejected then, and
     not after hours of training.
     """
     try:

@@ -108,7 +108,7 @@ def _order_outputs(graph: onnx.ModelProto) -> None:
 
 
 def _plain_onnx_only(graph: onnx.ModelProto) -> None:
-    """Declare the standard operators only: tf2onnx adds ai.onnx.ml, and a runtime without it would refuse the file."""
+    """Declare the standard operators only: tf2onnx adds ai.onnx.ml, and a runtime without it would reject the file."""
     plain = [onnx.helper.make_opsetid("", OPSET)]
     del graph.opset_import[:]
     graph.opset_import.extend(plain)

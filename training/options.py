@@ -32,22 +32,22 @@ Version = Annotated[
 Resume = Annotated[
     Path | None,
     typer.Option(
-        help="Continue this killed run. It keeps the options it was started with; only --data may stand beside, should "
-        "the same files lie elsewhere now.",
+        help="Continue this killed run. It keeps the options it was started with; only --data may be given too, if "
+        "the same files have moved.",
         show_default=False,
     ),
 ]
 Runs = Annotated[Path, typer.Option(help="Where the run folder is made.")]
 Tolerance = Annotated[
     float,
-    typer.Option(min=0, max=100, help="Percentage points the new version may be worse, beside what --chance allows."),
+    typer.Option(min=0, max=100, help="Percentage points the new version may be worse, in addition to --chance."),
 ]
 Chance = Annotated[
     float,
     typer.Option(
         min=0,
         max=100,
-        help="At most so many points more are put down to chance; 0 makes --tolerance the whole allowance.",
+        help="Largest sampling error that is allowed in addition, in percentage points; 0: --tolerance only.",
     ),
 ]
 Force = Annotated[str, typer.Option(metavar="REASON", help="Promote even if worse, and say why.", show_default=False)]
@@ -82,7 +82,7 @@ def of_training(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameter(option: TrainOption) -> inspect.Parameter:
-    """A training option as typer reads it; of a Literal it lists the choices and refuses other names."""
+    """A training option as typer reads it; for a Literal it lists the choices and rejects other names."""
     kind: Any = Literal[tuple(option.choices.names)] if option.choices else option.kind
     return inspect.Parameter(
         option.name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=Annotated[kind, option.info]
@@ -101,7 +101,7 @@ def config(context: typer.Context, data: Path) -> TrainConfig:
 
 
 def resume_alone(context: typer.Context) -> None:
-    """Refuse other options together with --resume, except --data: a resumed run keeps its own. Raises BadParameter.
+    """Reject other options together with --resume, except --data: a resumed run keeps its own. Raises BadParameter.
 
     --data may be given because the files may have moved since the run began.
     """

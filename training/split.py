@@ -1,4 +1,4 @@
-"""The digits of one run: those it is trained on, those held out to judge it, and those the data set itself keeps apart.
+"""The digits of one run: those it is trained on, those held out to evaluate it, and the test digits of the data set.
 
 Built once per run, before the run folder, so that unusable data or feedback leave no folder behind. Training, export
 and the decision about promotion all use the same object: the files are read once.
@@ -22,8 +22,8 @@ class Split:
 
     source: Path  # the folder or file that was read
     training: LabelledDigits  # 90 %; the corrected digits are not among them
-    held_out: LabelledDigits  # 10 %, never trained on: they choose the best epoch and judge the model
-    test: LabelledDigits | None  # labelled digits that the data set keeps apart, as MNIST does; used by export alone
+    held_out: LabelledDigits  # 10 %, never trained on: they choose the best epoch and evaluate the model
+    test: LabelledDigits | None  # the data set's own test digits, which MNIST has; used by export only
     corrections: Corrections | None = None
 
     @classmethod

@@ -32,7 +32,7 @@ def train(config: TrainConfig, runs: Path, console: Console) -> Run:
 
 
 def begin(config: TrainConfig, runs: Path) -> tuple[Run, Split, keras.Model]:
-    """Everything before the first epoch. What cannot be trained is refused here, and leaves no run folder behind."""
+    """Everything before the first epoch. Unusable options or data fail here, and leave no run folder behind."""
     architecture = architectures.find(config.architecture)  # a wrong name should fail before the data are read
     source = Path(config.data)
     digits = loader.load(source)

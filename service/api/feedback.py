@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
@@ -14,9 +14,10 @@ from service.errors import NotFound
 from service.feedback.recent import RecentPredictions
 from service.feedback.store import Correction
 from service.http.deps import FeedbackDep, RecentDep
+from service.http.limited_route import LimitedRoute
 from service.inputs.json import digits_from_list
 
-router = APIRouter(prefix="/feedback", tags=["feedback"])
+router = APIRouter(prefix="/feedback", tags=["feedback"], route_class=LimitedRoute)
 
 
 class Feedback(RequestBody):
@@ -58,20 +59,25 @@ class Stats(BaseModel):
     status_code=201,
     response_model=Kept,
     summary="Correct a prediction",
-    responses=problem_responses(404, 422, 507),
+    responses=problem_responses(400, 404, 408, 413, 415, 422, 503, 507),
 )
-async def give(feedback: Feedback, store: FeedbackDep, recent: RecentDep, _: Request) -> JSONResponse:
+async def give(feedback: Feedback, writer: FeedbackDep, recent: RecentDep) -> JSONResponse:
     """Stores the digit as the model saw it, with its label; on disk before the response is sent."""
-    correction = _correction(feedback, recent)
-    new = await run_in_threadpool(store.add, correction)
+    correction = await run_in_threadpool(_correction, feedback, recent)  # it may search a million predictions
+    new = await writer.add(correction)
     c = correction
     content = {"label": c.label, "predicted": c.predicted, "model": c.model, "version": c.version, "new": new}
     return JSONResponse(content, 201 if new else 200)
 
 
-@router.get("/stats", response_model=Stats, summary="Counts of the stored feedback")
-async def stats(store: FeedbackDep) -> dict[str, Any]:
-    return await run_in_threadpool(store.stats)
+@router.get(
+    "/stats",
+    response_model=Stats,
+    summary="Counts of the stored feedback",
+    responses=problem_responses(408, 413, 415, 503),
+)
+async def stats(writer: FeedbackDep) -> dict[str, Any]:
+    return await writer.stats()
 
 
 def _correction(feedback: Feedback, recent: RecentPredictions) -> Correction:

@@ -28,7 +28,7 @@ async def live() -> dict[str, str]:
 async def ready(context: ContextDep) -> JSONResponse:
     """200 if the default model is loaded and the service is not draining; otherwise 503 with the reason."""
     engine = context.engine
-    if context.drain.leaving:
+    if context.stopping():
         return JSONResponse({"status": "not ready", "reason": "draining: the service is stopping"}, 503)
     try:
         served = engine.served()

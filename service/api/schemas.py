@@ -6,10 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service.inputs.decoder import SCHEMAS
 from service.inputs.json import reject_unknown_fields
-from service.inputs.pixels import DIGIT
 
-BINARY = {"schema": {"type": "string", "format": "binary"}}
 PROBLEMS = {
     400: "Malformed: no body, not JSON, a truncated picture, a number of bytes that is not a multiple of 784",
     404: "No such model, or no such version of it",
@@ -170,25 +169,6 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 PREDICT_OPENAPI: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["instances"],
-                    "additionalProperties": False,
-                    "properties": {"instances": {"type": "array", "minItems": 1, "items": DIGIT}},
-                }
-            },
-            **{f"image/{kind}": BINARY for kind in ("png", "jpeg", "webp", "bmp", "gif", "tiff")},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-                }
-            },
-            "application/octet-stream": BINARY,
-            "application/x-npy": BINARY,
-            "text/csv": {"schema": {"type": "string"}},
-        },
+        "content": {media_type: {"schema": schema} for media_type, schema in SCHEMAS.items()},
     },
 }

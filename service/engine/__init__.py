@@ -1,5 +1,5 @@
-"""The live versions of the models, and the one door to an answer: inference.py."""
+"""The loaded versions of the models. Protocols get predictions through inference.py only."""
 
 import os
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxruntime loads, in whichever file of this room
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxruntime loads

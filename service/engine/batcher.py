@@ -1,8 +1,8 @@
-"""Many callers, one run: requests that wait in the same turn of the event loop share a batch. It knows no digits.
+"""Dynamic batching: requests that wait in the same iteration of the event loop share one run of the model.
 
-A lone request runs at once, in place: no timer, no thread. A full batch does not even wait for the end of the turn.
-Arrays of more than `inline_rows` rows go to one thread of low priority and run in pieces, so that small requests pass
-them. Everything here happens on the event loop but `run`.
+A single request runs at once on the event loop, without a timer or a thread. A full batch does not wait for the end of
+the iteration. Arrays of more than `inline_rows` rows run in one thread of low priority, piece by piece, so that small
+requests are answered in between. Only `run` is called outside the event loop. This module knows nothing of digits.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ Ran = Callable[[Execution], None]
 
 
 class Ticket(Protocol):
-    """Where an answer goes: a future, or whatever behaves like one."""
+    """Receives the results of one request: a future, or an object with the same methods."""
 
     def done(self) -> bool: ...
     def set_result(self, results: Array, /) -> None: ...
     def set_exception(self, error: Exception, /) -> None: ...
 
 
-Waiting = tuple[Array, Ticket, int]  # rows, where the answer goes, since when
+Waiting = tuple[Array, Ticket, int]  # rows, receiver of the results, time of arrival in ns
 
 
 class AdmissionLimit:
-    """Rows that wait or run, over all batchers of one process, and the limit on them."""
+    """Counts the rows that wait or run in all batchers of one process, and limits them."""
 
     def __init__(self, max_rows: int) -> None:
         self.max_rows = max_rows
@@ -50,7 +50,7 @@ class AdmissionLimit:
         return self.rows >= self.max_rows
 
     def acquire(self, rows: int) -> None:
-        """Count `rows` in. Raises Unavailable where they do not fit, except that a lone request always may."""
+        """Reserve `rows`. Raises Unavailable where they do not fit; an empty queue admits any request."""
         if self.rows and self.rows + rows > self.max_rows:
             raise Unavailable(f"The queue is full: {self.rows} digits are waiting. Try again in a second.")
         self.rows += rows
@@ -60,14 +60,14 @@ class AdmissionLimit:
 
 
 class Batcher:
-    """Two doors: `await batcher.submit(rows)`, and `batcher.join(rows, ticket)` for those that need no await.
+    """Collects rows into batches: `await batcher.submit(rows)`, or `batcher.join(rows, ticket)` with a callback.
 
     Args:
         run: takes (n, ...) and returns (n, ...), row for row. Called on the event loop and in a thread.
         admission: the limit, shared with other batchers.
-        inline_rows: most rows that run on the event loop in one go.
-        piece_rows: rows in one run of a big array.
-        ran: told of every run that succeeded, on the event loop.
+        inline_rows: maximum rows of one run on the event loop.
+        piece_rows: rows of one run in the thread.
+        ran: called on the event loop after every run that succeeded.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Batcher:
         self._ran = ran or (lambda _: None)
         self._waiting: list[Waiting] = []
         self._waiting_rows = 0  # at most inline_rows
-        self._aside: ThreadPoolExecutor | None = None
+        self._thread: ThreadPoolExecutor | None = None
 
     async def submit(self, rows: Array) -> Array:
-        """Run `rows` (n, ...), together with whatever else waits, and return the n results in order.
+        """Run `rows` (n, ...), in one batch with other waiting requests, and return the n results in order.
 
         Raises:
             Unavailable: the queue is full.
@@ -92,7 +92,7 @@ class Batcher:
         if count > self.inline_rows:
             self._admission.acquire(count)
             try:
-                return await self._run_aside(rows)
+                return await self._run_in_thread(rows)
             finally:
                 self._admission.release(count)
         future: asyncio.Future[Array] = asyncio.get_running_loop().create_future()
@@ -100,25 +100,25 @@ class Batcher:
         return await future
 
     def join(self, rows: Array, ticket: Ticket) -> None:
-        """The same for at most `inline_rows` rows, answered through a ticket that raises nothing, soon and not now.
+        """Callback form of submit(), for at most `inline_rows` rows. The ticket is called later, and must not raise.
 
         Raises:
-            Unavailable: the queue is full; the ticket hears nothing.
+            Unavailable: the queue is full; the ticket is not called.
         """
         if self._waiting_rows + len(rows) > self.inline_rows:
-            self._flush()  # a full batch waits for nothing, and its rows are still in the cache
+            self._flush()  # a full batch runs at once, while its rows are in the CPU cache
         self._admission.acquire(len(rows))
         if not self._waiting:
-            # after every request that this turn of the loop has woken
+            # runs after all requests that this iteration of the loop has resumed
             asyncio.get_running_loop().call_soon(self._flush)
         self._waiting.append((rows, ticket, perf_counter_ns()))
         self._waiting_rows += len(rows)
 
     def close(self) -> None:
-        """Let go of the thread, once what runs in it has ended. Whoever still submits gets another one."""
-        if self._aside:
-            self._aside.shutdown(wait=False)
-            self._aside = None
+        """End the thread when its current run has ended. A later submit() starts a new one."""
+        if self._thread:
+            self._thread.shutdown(wait=False)
+            self._thread = None
 
     # -- small arrays: on the event loop --------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ class Batcher:
         entered, self._waiting = self._waiting, []
         rows, self._waiting_rows = self._waiting_rows, 0
         self._admission.release(rows)
-        if waiting := [one for one in entered if not one[1].done()]:  # the others went away
+        if waiting := [one for one in entered if not one[1].done()]:  # the other callers have disconnected
             self._answer(waiting)
 
     def _answer(self, batch: list[Waiting]) -> None:
@@ -135,7 +135,7 @@ class Batcher:
             gathered = np.concatenate([one[0] for one in batch]) if len(batch) > 1 else batch[0][0]
             ready = perf_counter_ns()
             results = self._run(gathered)
-        except Exception as error:  # noqa: BLE001 - handed to whoever asked
+        except Exception as error:  # noqa: BLE001 - passed on to the callers
             self._answer_one_by_one(batch, error)
             return
         done, waited, end = perf_counter_ns(), 0, 0
@@ -146,7 +146,7 @@ class Batcher:
         self._ran(Execution(end, len(batch), waited, ready - began, done - ready, perf_counter_ns() - done))
 
     def _answer_one_by_one(self, batch: list[Waiting], error: Exception) -> None:
-        """A batch failed: only the request that made it fail shall know, unless asking again takes too long again."""
+        """Run each request of a failed batch alone, so that only the faulty one fails; but not after a time-out."""
         if len(batch) == 1 or isinstance(error, RunTimeout):
             for _, ticket, _ in batch:
                 ticket.set_exception(error)
@@ -154,14 +154,14 @@ class Batcher:
         for one in batch:
             self._answer([one])
 
-    # -- big arrays: aside ----------------------------------------------------------------------------------
+    # -- big arrays: in a thread ----------------------------------------------------------------------------
 
-    async def _run_aside(self, rows: Array) -> Array:
-        if self._aside is None:
-            self._aside = ThreadPoolExecutor(1, "big-arrays", initializer=give_way)
+    async def _run_in_thread(self, rows: Array) -> Array:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "big-arrays", initializer=give_way)
         gone, since, loop = threading.Event(), perf_counter_ns(), asyncio.get_running_loop()
         try:
-            results, runs = await loop.run_in_executor(self._aside, self._run_pieces, rows, gone, since)
+            results, runs = await loop.run_in_executor(self._thread, self._run_pieces, rows, gone, since)
         finally:
             gone.set()
         for run in runs:
@@ -172,7 +172,7 @@ class Batcher:
         results, runs = [], []
         waited = perf_counter_ns() - since
         for start in range(0, len(rows), self._piece_rows):
-            if gone.is_set():  # the caller went away: its rows cost nothing more
+            if gone.is_set():  # the caller has disconnected: skip the rest
                 break
             began = perf_counter_ns()
             results.append(self._run(rows[start : start + self._piece_rows]))

@@ -1,4 +1,4 @@
-"""The live models of this process: which version answers for a name. It knows the repository, and nothing of HTTP."""
+"""The loaded models of this process: which version serves each model. It knows nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from service.telemetry.metrics import Meter
 
 
 class Engine:
-    """Holds one live version a name, and a trial of another one where there is one.
+    """Holds the served version of each model, and the candidate of its rollout if one is running.
 
     Attributes:
-        refused: name -> why the promoted version is not the live one.
-        unloaded: names that are not served until they are loaded again.
-        withdrawn: name -> why no version of it is served, although one was: its runs took too long.
-        trouble: why the models folder cannot be read now; empty while it can.
+        refused: model name -> why its promoted version is not served.
+        unloaded: names of models that were unloaded over the API; they are not served until loaded again.
+        withdrawn: model name -> why none of its versions is served: its runs took too long.
+        trouble: why the models folder cannot be read at present; empty if it can.
     """
 
     def __init__(self, settings: Settings, meter: Meter) -> None:
@@ -47,13 +47,13 @@ class Engine:
     async def predict(
         self, name: str | None, request_id: bytes, pixels: Pixels, lecture: Lecture = Lecture.UNWANTED
     ) -> tuple[LoadedVersion, Probabilities]:
-        """Answer with the live version, or with the one on trial if this request falls to it.
+        """Predict with the served version, or with the canary if the rollout assigns this request to it.
 
         Args:
             name: the model; None for the default one.
-            request_id: chooses, by its hash, which version answers while a canary runs.
+            request_id: its hash decides which version answers while a canary is running.
             pixels: uint8 (n, 28, 28).
-            lecture: whether the lecture's own output is wanted too.
+            lecture: whether the second output, `lecture_output`, is requested.
 
         Returns:
             The version that answered, and float32 (n, 10), or (n, 110) as Model.predict_all has it.
@@ -66,37 +66,37 @@ class Engine:
         return await trial.predict(served, request_id, pixels, wanted)
 
     def served(self, name: str | None = None) -> LoadedVersion:
-        """The live version of a model, of the default model where no name is given.
+        """The served version of a model; of the default model if no name is given.
 
         Raises:
-            NoSuchModel: none of that name is served.
-            Unavailable: it was unloaded, or taken out of service.
+            NoSuchModel: no model of that name is served.
+            Unavailable: the model was unloaded, or taken out of service.
         """
         name = name or self.settings.model
         try:
             return self._live[name]
         except KeyError:
             if name in self.unloaded:
-                raise Unavailable(f"{name} is unloaded; it answers again once somebody loads it.", 5) from None
+                raise Unavailable(f"{name} is unloaded; it answers again once it is loaded.", 5) from None
             if name in self.withdrawn:
                 raise Unavailable(self.withdrawn[name], 5) from None
             known = ", ".join(self._live) or "none"
             raise NoSuchModel(f"No model of that name is served here; served: {known}.") from None
 
     def sole_version(self) -> LoadedVersion | None:
-        """The live version of the default model, where there is one and no trial of any model runs beside it."""
+        """The served version of the default model; None if there is none or if any rollout is running."""
         return None if self._trials else self._live.get(self.settings.model)
 
     def rollout(self, name: str) -> Rollout | None:
-        """The trial of a canary or shadow version, if one runs."""
+        """The running canary or shadow of a model, if there is one."""
         return self._trials.get(name)
 
     def names(self) -> list[str]:
-        """Names of the models that are live."""
+        """Names of the served models, sorted."""
         return sorted(self._live)
 
     def state(self) -> dict[str, Any]:
-        """What other workers and people may know of this one."""
+        """The state that this worker publishes to the others (telemetry/scoreboard.py)."""
         providers = [served.model.provider for served in self._live.values()]
         return {
             "live": {name: served.version for name, served in self._live.items()},
@@ -111,7 +111,8 @@ class Engine:
         """Load the promoted version of the default model, then of every other model that has one.
 
         Raises:
-            NoSuchModel, ModelBroken, ProviderUnavailable: the default model cannot be served. Others are left out.
+            NoSuchModel, ModelBroken, ProviderUnavailable: the default model cannot be served. Errors of other models
+                are kept in `refused`.
         """
         self.swap(self.load(self.settings.model))
         for name in self.repository.names():
@@ -124,7 +125,7 @@ class Engine:
                     self.refused[name] = str(error)
 
     def load(self, name: str, version: int | None = None, tried: str | None = None) -> LoadedVersion:
-        """Load, check and warm one version (the promoted one by default), without serving it yet.
+        """Load, validate and warm up one version (the promoted one by default), without serving it yet.
 
         Where it was tried out in another process, `tried` is the SHA-256 of the file that was, and no other is loaded.
         """
@@ -135,7 +136,7 @@ class Engine:
         return self._served(name, version, card, model)
 
     def swap(self, served: LoadedVersion) -> None:
-        """Serve this version from now on. Requests in flight finish on the one they began with."""
+        """Serve this version from now on. Requests in progress finish on the version they began with."""
         old, self._live[served.name] = self._live.get(served.name), served
         self.unloaded.discard(served.name)
         self.withdrawn.pop(served.name, None)
@@ -143,7 +144,7 @@ class Engine:
             old.close()
 
     def unload(self, name: str) -> None:
-        """Serve this model no more. Requests in flight finish."""
+        """Stop serving this model. Requests in progress finish."""
         self.unloaded.add(name)
         self.swap_rollout(name, None)
         if old := self._live.pop(name, None):
@@ -156,7 +157,7 @@ class Engine:
             old.close()
 
     def swap_rollout(self, name: str, trial: Rollout | None) -> None:
-        """Begin a trial, or end it with None."""
+        """Start a rollout of this model, or end it if None is given."""
         old = self._trials.pop(name, None)
         if old:
             old.close()
@@ -174,7 +175,7 @@ class Engine:
 
         def batcher(predict: Run) -> Batcher:
             counted, rows = self._counted(key, predict, timeouts), model.batch_rows
-            # pieces of big arrays are twice as long: 2 % faster, and nobody waits for them
+            # pieces in the thread are twice as long: 2 % faster, and small requests do not wait for them
             return Batcher(counted, self.admission, rows, 2 * rows, ran=lambda run: statistics.executed(key, run))
 
         predict, predict_all = cast(Run, model.predict), cast(Run, model.predict_all)

@@ -1,7 +1,7 @@
-"""The one door to an answer, for every protocol: resolve the version, run it, remember the answer, count the time.
+"""One inference, for every protocol: resolve the version, run it, remember the answer, record the durations.
 
-In statistics, compute_input is the time from the first byte that is decoded to the array, compute_output the time from
-the array of results to the last byte of the answer, whatever the protocol.
+In the statistics of every protocol, compute_input is the time from the start of decoding to the array of pixels, and
+compute_output the time from the array of results to the encoded response.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Inference:
     """One request: made when its decoding begins, `await predict(...)`, and `finish()` when its answer is encoded.
 
     Args:
-        engine: the live versions.
-        recent: where answers are remembered, for feedback and drift.
-        request_id: what feedback names this answer by; also decides which version answers while a canary runs.
-        began_ns: when decoding began, of the performance counter; None for now.
+        engine: the loaded versions.
+        recent: stores predictions, for feedback and drift.
+        request_id: identifies the prediction in feedback; its hash decides whether a running canary answers.
+        began_ns: start of decoding, in ns of perf_counter_ns; None: now.
 
     Attributes:
-        version: the one that answered, once it has.
+        version: the version that answered; set by predict().
     """
 
     __slots__ = ("_began_ns", "_decoded_ns", "_engine", "_recent", "_request_id", "_returned_ns", "version")
@@ -45,13 +45,13 @@ class Inference:
     async def predict(
         self, name: str | None, version: str, pixels: Pixels, lecture: Lecture = Lecture.UNWANTED
     ) -> Probabilities:
-        """Answer with the version asked for; where none is named, a canary may answer its share of requests.
+        """Predict with the requested version; if none is named, a canary answers its share of requests.
 
         Args:
             name: the model; None for the default one.
-            version: number or label; empty for the served one.
+            version: a number or label; empty: the served version.
             pixels: uint8 (n, 28, 28).
-            lecture: whether the lecture's own output is wanted too.
+            lecture: whether the second output, `lecture_output`, is requested.
 
         Returns:
             float32 (n, 10), or (n, 110) as Model.predict_all has it, from a model that has the lecture's output.
@@ -72,19 +72,19 @@ class Inference:
         return values
 
     def finish(self) -> None:
-        """Count what decoding and encoding took."""
+        """Record the durations of decoding and encoding. Call it when the response is encoded."""
         input_ns, output_ns = self._decoded_ns - self._began_ns, perf_counter_ns() - self._returned_ns
         self.version.statistics.converted(self.version.key, input_ns, output_ns)
 
 
 class InlineInference:
-    """The same without await, for the fast path: a ticket of the batcher. A subclass encodes and sends the answer.
+    """One inference without await, for the fast path: a ticket of the batcher. A subclass encodes and sends the answer.
 
     Args:
-        version: the one that answers.
-        recent: where answers are remembered.
-        request_id: what feedback names this answer by.
-        began_ns: when its decoding began, of the performance counter.
+        version: the version that answers.
+        recent: stores predictions, for feedback and drift.
+        request_id: identifies the prediction in feedback.
+        began_ns: start of decoding, in ns of perf_counter_ns.
     """
 
     __slots__ = ("_began_ns", "_decoded_ns", "_pixels", "_recent", "request_id", "version")
@@ -96,21 +96,21 @@ class InlineInference:
         self._began_ns = began_ns
 
     def join(self, pixels: Pixels) -> None:
-        """Wait for the next batch with uint8 (n, 28, 28). Raises Unavailable where the queue is full."""
+        """Put uint8 (n, 28, 28) into the next batch. Raises Unavailable if the queue is full."""
         self._pixels = pixels
         self._decoded_ns = perf_counter_ns()
         self.version.batcher.join(pixels, self)
 
     def encode(self, probabilities: Probabilities) -> bytes:
-        """The body of the answer."""
+        """The body of the response."""
         raise NotImplementedError
 
     def send(self, body: bytes) -> None:
-        """Answer the caller."""
+        """Send the response."""
         raise NotImplementedError
 
     def fail(self, error: BaseException) -> None:
-        """Tell the caller that there is no answer."""
+        """Send an error response."""
         raise NotImplementedError
 
     def done(self) -> bool:
@@ -122,7 +122,7 @@ class InlineInference:
         try:
             self._recent.remember(self.request_id, version.name, version.version, self._pixels, probabilities)  # type: ignore[arg-type]
             body = self.encode(probabilities)  # type: ignore[arg-type]
-        except Exception as error:  # noqa: BLE001 - it must not reach the batch, which has others to answer
+        except Exception as error:  # noqa: BLE001 - it must not reach other requests of the batch
             self.set_exception(error)
             return
         input_ns, output_ns = self._decoded_ns - began_ns, perf_counter_ns() - returned_ns

@@ -15,7 +15,7 @@ from service.engine.graph_check import check_graph
 from service.engine.operators import Operators
 from service.engine.run_watchdog import RunWatchdog
 from service.engine.session import PROVIDERS, choose_provider, make_session
-from service.errors import ModelBroken, RunTimeout
+from service.errors import ModelBroken
 from service.repository.bounded_file import MAX_MODEL_BYTES
 
 INPUT, INPUT_TYPE, INPUT_SHAPE = "pixels", "tensor(uint8)", [28, 28, 1]
@@ -121,22 +121,8 @@ class Model:
             raise ModelBroken("The model does not reproduce the self-test stored in its card; publish it again.")
 
     def _run(self, wanted: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
-        watchdog = self._watchdog
-        if watchdog is None:
-            return self._run_with(wanted, pixels, None)
-        key, options = watchdog.begin()
-        try:
-            answers = self._run_with(wanted, pixels, options)
-        except BaseException as error:
-            if watchdog.finish(key, options) or not isinstance(error, Exception):
-                raise
-            raise RunTimeout(f"The model took longer than {watchdog.timeout_s:g} s, and its run was ended.") from None
-        watchdog.finish(key, options)
-        return answers
-
-    def _run_with(self, wanted: list[str], pixels: Pixels, options: ort.RunOptions | None) -> list[NDArray[np.float32]]:
         run = self._run_bound if self.provider == "cuda" else self._run_plain
-        return run(wanted, pixels, options)
+        return self._watchdog.run(run, wanted, pixels) if self._watchdog else run(wanted, pixels)
 
     def _run_plain(
         self, wanted: list[str], pixels: Pixels, options: ort.RunOptions | None = None

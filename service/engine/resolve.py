@@ -1,4 +1,4 @@
-"""Which of the live versions a caller means: none in particular, a number, or a label. It knows nothing of HTTP."""
+"""Resolves the version in a request: none, a number, or a label (`stable`, `canary`). It knows nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STABLE, CANARY = "stable", "canary"
 
 
 def answering(engine: Engine, name: str) -> dict[str, LoadedVersion]:
-    """Everything that answers for this model, by its label; a shadow answers nobody. Raises NoSuchModel."""
+    """The versions that answer requests for this model, by label; a shadow is not among them. Raises NoSuchModel."""
     if not name:
         raise NoSuchModel("No model is named; name one.")
     found = {STABLE: engine.served(name)}
@@ -21,7 +21,7 @@ def answering(engine: Engine, name: str) -> dict[str, LoadedVersion]:
 
 
 def resolve_version(engine: Engine, name: str, version: str = "") -> LoadedVersion:
-    """The version that answers: the stable one, or the one of that number or label. Raises NoSuchModel."""
+    """The version with that number or label; the stable one if none is given. Raises NoSuchModel."""
     found = answering(engine, name)
     for label, served in found.items():
         if version in ("", label, str(served.version)):
@@ -30,7 +30,7 @@ def resolve_version(engine: Engine, name: str, version: str = "") -> LoadedVersi
 
 
 def no_such_version(engine: Engine, name: str, version: str) -> NoSuchModel:
-    """The error that says which versions there are."""
+    """The error for an unknown version; it lists the known ones."""
     there = " and ".join(f"{served.version} ({label})" for label, served in answering(engine, name).items())
-    said = version[:30] if version.isalnum() else repr(version[:30])
-    return NoSuchModel(f"There is no version {said} of {name} that answers here; there is {there}.")
+    shown = version[:30] if version.isalnum() else repr(version[:30])
+    return NoSuchModel(f"There is no version {shown} of {name} that answers here; there is {there}.")

@@ -17,8 +17,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import onnxruntime as ort
+
+from service.errors import RunTimeout
+
+T = TypeVar("T")
 
 log = logging.getLogger("service")
 
@@ -38,7 +43,7 @@ class RunWatchdog:
     def __init__(self, timeout_s: float, on_stuck: Callable[[], None] | None = None) -> None:
         self.timeout_s = timeout_s
         self._on_stuck = on_stuck or _end_process
-        self._keys = itertools.count()
+        self._next_key = itertools.count().__next__
         self._free: list[ort.RunOptions] = []  # making one takes as long as all the rest
         self._running: dict[int, ort.RunOptions] = {}
         self._ending: dict[int, ort.RunOptions] = {}
@@ -47,15 +52,26 @@ class RunWatchdog:
         thread.name = "run-watchdog"
         thread.start()
 
-    def begin(self) -> tuple[int, ort.RunOptions]:
-        """A run begins: its key, and the options to run it with. Every begin is followed by one finish."""
-        key = next(self._keys)
-        options = self._free.pop() if self._free else ort.RunOptions()
-        self._running[key] = options
-        return key, options
+    def run(self, run: Callable[..., T], *arguments: Any) -> T:
+        """What `run(*arguments, options)` returns, where `options` are the RunOptions that can end it.
 
-    def finish(self, key: int, options: ort.RunOptions) -> bool:
-        """The run is over. False where the watchdog has told it to end."""
+        Raises:
+            RunTimeout: it took too long and was ended.
+        """
+        key, free, running = self._next_key(), self._free, self._running
+        options = free.pop() if free else ort.RunOptions()
+        running[key] = options
+        try:
+            answers = run(*arguments, options)
+        except BaseException as error:
+            if self._finish(key, options) or not isinstance(error, Exception):
+                raise
+            raise RunTimeout(f"The model took longer than {self.timeout_s:g} s, and its run was ended.") from None
+        self._finish(key, options)
+        return answers
+
+    def _finish(self, key: int, options: ort.RunOptions) -> bool:
+        """The run is over. False where it was told to end."""
         if self._running.pop(key, None) is None:  # whoever takes the key out, this or `look`, decides
             self._ending.pop(key, None)
             return False
@@ -75,7 +91,7 @@ class RunWatchdog:
         options = self._running.get(key)
         if options is None:
             return
-        self._ending[key] = options  # before it is taken out: `finish` clears it
+        self._ending[key] = options  # before it is taken out: `_finish` clears it
         if self._running.pop(key, None) is None:
             self._ending.pop(key, None)  # it has just finished
         else:

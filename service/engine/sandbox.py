@@ -56,12 +56,12 @@ def _address_space() -> int:
 
 def _landlock() -> bool:
     try:
-        from landlockpy import LandlockError, Ruleset, Scope
+        from landlockpy import Ruleset, Scope
     except ImportError:
         return False
     try:
         with Ruleset(scoped=Scope.SIGNAL | Scope.ABSTRACT_UNIX_SOCKET) as nothing_is_allowed:
             nothing_is_allowed.restrict()
-    except LandlockError:  # the kernel is too old, or has it switched off
+    except OSError:  # LandlockError too: the kernel is too old, has it switched off, or a container forbids the call
         return False
     return True

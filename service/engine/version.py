@@ -1,4 +1,4 @@
-"""One loaded version of a model: what every answer comes from. It knows no other version, and nothing of HTTP."""
+"""One loaded version of a model, with its batchers. It knows no other version, and nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from service.telemetry.statistics import Statistics
 
 
 class Lecture(Enum):
-    """What the lecture's own output is to a caller."""
+    """Whether a request asks for the second output, `lecture_output`."""
 
     UNWANTED = "unwanted"
-    OPTIONAL = "welcome"  # from a version that has it, whichever answers
-    REQUIRED = "needed"  # a version without it does not answer
+    OPTIONAL = "optional"  # included if the version that answers has it
+    REQUIRED = "required"  # only a version that has it answers
 
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """One loaded version. Whoever holds it finishes on it, whatever is promoted meanwhile."""
+    """One loaded version. A request that holds it finishes on it, even if another version is promoted meanwhile."""
 
     name: str
     version: int
@@ -38,7 +38,7 @@ class LoadedVersion:
 
     @cached_property
     def key(self) -> str:
-        """What its numbers are kept under."""
+        """Its key in metrics and statistics: "name version"."""
         return f"{self.name} {self.version}"
 
     async def predict(self, pixels: Pixels, lecture: bool = False) -> Probabilities:

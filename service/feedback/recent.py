@@ -6,7 +6,9 @@ worker finds the predictions of all.
 
 from __future__ import annotations
 
+import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
@@ -16,6 +18,9 @@ from numpy.typing import NDArray
 
 from service.digits import Pixels, Probabilities
 
+log = logging.getLogger("service")
+
+RING = ".ring"
 SLOT = np.dtype(
     [
         ("id", "S128"),
@@ -57,14 +62,64 @@ class RecentPredictions:
     def __init__(self, capacity: int, folder: Path | None = None) -> None:
         self._folder = folder
         self._capacity = capacity
-        if folder:
-            path = folder / f"{os.getpid()}-{time():.6f}.ring"
-            self._slots: NDArray[np.void] = np.memmap(path, SLOT, "w+", shape=(capacity,))
-        else:
-            self._slots = np.zeros(capacity, SLOT)
-        self._columns = [self._slots[name] for name in ("id", "row", "model", "version", "time")]
-        self._pixels, self._probabilities = self._slots["pixels"], self._slots["probabilities"]
+        self._path = folder / f"{os.getpid()}-{time():.6f}{RING}" if folder else None
+        self._private = False
+        self._use(np.zeros(capacity, SLOT))
         self._next = 0
+        self._adopt()
+        self.share()
+
+    def share(self) -> None:
+        """Put the ring into the shared folder, where it is not there yet or no more; called every second.
+
+        Where the folder has no room, the ring stays in this process's own memory, and the others do not see it.
+        """
+        if self._folder is None or self._path is None:
+            return
+        try:
+            if self._path.exists():
+                return
+            self._use(self._created(self._folder, self._path))
+        except OSError as error:
+            if not self._private:
+                log.warning(
+                    "Feedback finds answers of this worker only through itself: no room to share them (%s)", error
+                )
+            self._private = True
+            return
+        if self._private:
+            log.info("Answers of this worker are shared again")
+        self._private = False
+
+    def _adopt(self) -> None:
+        """Go on with the ring of a worker that has ended, if one waits: feedback on its answers is still possible."""
+        if self._folder is None or self._path is None:
+            return
+        for orphan in sorted(self._folder.glob(f"orphan-*{RING}")):
+            with suppress(OSError, ValueError):  # another new worker was faster, or it is not of this size
+                orphan.rename(self._path)
+                self._use(np.memmap(self._path, SLOT, "r+", shape=(self._capacity,)))
+                self._next = (int(self._slots["time"].argmax()) + 1) % self._capacity
+                return
+
+    def _created(self, folder: Path, path: Path) -> NDArray[np.void]:
+        """A copy of the ring in a new file. Every page is allocated first: a page that is missing later is SIGBUS."""
+        temporary = path.with_suffix(".new")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                os.posix_fallocate(file.fileno(), 0, self._capacity * SLOT.itemsize)
+            slots: NDArray[np.void] = np.memmap(temporary, SLOT, "r+", shape=(self._capacity,))
+            slots[:] = self._slots
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return slots
+
+    def _use(self, slots: NDArray[np.void]) -> None:
+        self._slots = slots
+        self._columns = [slots[name] for name in ("id", "row", "model", "version", "time")]
+        self._pixels, self._probabilities = slots["pixels"], slots["probabilities"]
 
     def remember(
         self, request_id: bytes, model: str, version: int, pixels: Pixels, probabilities: Probabilities
@@ -108,8 +163,10 @@ class RecentPredictions:
         return slots["pixels"], slots["probabilities"]
 
     def _rings(self) -> list[NDArray[np.void]]:
-        if self._folder is None:
-            return [self._slots]
-        whole = self._capacity * SLOT.itemsize
-        paths = [path for path in sorted(self._folder.glob("*.ring")) if path.stat().st_size == whole]
-        return [np.memmap(path, SLOT, "r", shape=(self._capacity,)) for path in paths]
+        """Ours and the others', as far as they can be opened."""
+        rings = [self._slots]
+        for path in sorted(self._folder.glob(f"*{RING}")) if self._folder else []:
+            if path != self._path:
+                with suppress(OSError, ValueError):  # removed since the folder was listed, or not of this size
+                    rings.append(np.memmap(path, SLOT, "r", shape=(self._capacity,)))
+        return rings

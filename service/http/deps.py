@@ -10,7 +10,7 @@ from service.context import Context
 from service.engine.engine import Engine
 from service.engine.watcher import Watcher
 from service.feedback.recent import RecentPredictions
-from service.feedback.store import FeedbackStore
+from service.feedback.writer import FeedbackWriter
 from service.http.negotiation import preferred
 from service.settings import Settings
 from service.telemetry.scoreboard import Scoreboard
@@ -36,7 +36,7 @@ def _scoreboard(context: ContextDep) -> Scoreboard:
     return context.scoreboard
 
 
-def _feedback(context: ContextDep) -> FeedbackStore:
+def _feedback(context: ContextDep) -> FeedbackWriter:
     return context.feedback
 
 
@@ -59,7 +59,7 @@ def _wants_text(request: Request) -> bool:
 
 EngineDep = Annotated[Engine, Depends(_engine)]
 ScoreboardDep = Annotated[Scoreboard, Depends(_scoreboard)]
-FeedbackDep = Annotated[FeedbackStore, Depends(_feedback)]
+FeedbackDep = Annotated[FeedbackWriter, Depends(_feedback)]
 RecentDep = Annotated[RecentPredictions, Depends(_recent)]
 WatcherDep = Annotated[Watcher, Depends(_watcher)]
 SettingsDep = Annotated[Settings, Depends(_settings)]

@@ -33,6 +33,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     """Errors of Starlette's router: unknown paths and wrong methods."""
     assert isinstance(error, HTTPException)
     details = {
+        400: "The body cannot be parsed as JSON: it is nested too deeply, or damaged.",
         404: f"No route matches {request.url.path[:100]}; GET /docs lists all of them.",
         405: f"{request.method[:20]} is not allowed here; use {(error.headers or {}).get('Allow', 'another method')}.",
     }

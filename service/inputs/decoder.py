@@ -1,6 +1,6 @@
-"""The one door from bytes to pixels: a body of any accepted media type in, uint8 (n, 28, 28) out.
+"""The only way from bytes to pixels: a body of any accepted media type in, uint8 (n, 28, 28) out.
 
-Small bodies are decoded in one go, big ones in slices between which other requests pass, pictures as pictures.py does.
+Small bodies are decoded in one step. Large ones are decoded in pieces, with other requests in between.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from starlette.datastructures import Headers
@@ -21,20 +22,37 @@ from service.inputs.form import files_of
 from service.inputs.images import decode_image, is_small
 from service.inputs.json import from_json
 from service.inputs.pictures import decode_picture, decode_pictures
+from service.inputs.pixels import INSTANCES
 from service.settings import Settings
 
 Decode = Callable[[bytes, int], Iterator[Pixels]]
 
-DECODERS: dict[str, Decode] = {
-    "application/json": from_json,
-    "application/octet-stream": from_octets,
-    "application/x-npy": from_npy,
-    "text/csv": from_csv,
+BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+
+
+class BodyType(NamedTuple):
+    """One media type: its decoder, and its JSON Schema for OpenAPI."""
+
+    decode: Decode
+    schema: dict[str, Any] = BINARY
+
+
+DECODERS = {
+    "application/json": BodyType(from_json, INSTANCES),
+    "application/octet-stream": BodyType(from_octets),
+    "application/x-npy": BodyType(from_npy),
+    "text/csv": BodyType(from_csv, {"type": "string"}),
 }
-ACCEPTED = "application/json, image/*, multipart/form-data, application/octet-stream, application/x-npy or text/csv"
+FORM = "multipart/form-data"
+ACCEPTED = f"{', '.join((*DECODERS, 'image/*'))} or {FORM}"
+SCHEMAS: dict[str, dict[str, Any]] = {  # of every media type that is read
+    **{media_type: body_type.schema for media_type, body_type in DECODERS.items()},
+    **{f"image/{kind}": BINARY for kind in ("png", "jpeg", "webp", "bmp", "gif", "tiff")},
+    FORM: {"type": "object", "properties": {"file": {"type": "array", "items": BINARY}}},
+}
 ADVICE = {
-    "application/x-www-form-urlencoded": " curl sends this type unless told: add -H 'Content-Type: image/png', say.",
-    "": " Say with Content-Type what the body is.",
+    "application/x-www-form-urlencoded": " This is curl's default: add, for example, -H 'Content-Type: image/png'.",
+    "": " Set the header Content-Type.",
 }
 
 
@@ -52,8 +70,8 @@ class Decoder:
         if not 0 < len(body) <= self._max_inline_bytes:
             return None
         media_type = _media_type(content_type)
-        if decode := DECODERS.get(media_type):
-            first, *more = decode(body, self._max_instances)
+        if body_type := DECODERS.get(media_type):
+            first, *more = body_type.decode(body, self._max_instances)
             return None if more else first
         if media_type.startswith("image/") and is_small(body):
             return decode_image(body, self._max_pixels)[np.newaxis]
@@ -75,11 +93,11 @@ class Decoder:
         if not body:
             raise BadRequest(f"The body is empty; send {ACCEPTED}.")
         media_type = _media_type(content_type)
-        if decode := DECODERS.get(media_type):
-            return await _joined(decode(body, self._max_instances), len(body))
+        if body_type := DECODERS.get(media_type):
+            return await _joined(body_type.decode(body, self._max_instances), len(body))
         if media_type.startswith("image/"):
             return (await decode_picture(body, self._max_pixels))[np.newaxis]
-        if media_type == "multipart/form-data":
+        if media_type == FORM:
             files = await files_of(body, Headers({"content-type": content_type}), self._max_files)
             return await decode_pictures(files, self._max_pixels, "files")
         shown = media_type[:60] or "A body without a type"

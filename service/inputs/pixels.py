@@ -33,29 +33,13 @@ DIGIT: dict[str, Any] = {  # as JSON Schema
         },
     ],
 }
-WHAT_A_DIGIT_IS = "a digit is 28 rows of 28 numbers, or 784 numbers, each 0-255 (bright ink on a dark ground)"
-DIGIT = {
-    "description": "One digit, bright ink on a dark ground: 28 rows of 28 pixels, or 784 pixels, each 0-255.",
-    "oneOf": [
-        {
-            "type": "array",
-            "minItems": 28,
-            "maxItems": 28,
-            "items": {
-                "type": "array",
-                "minItems": 28,
-                "maxItems": 28,
-                "items": {"type": "number", "minimum": 0, "maximum": 255},
-            },
-        },
-        {
-            "type": "array",
-            "minItems": 784,
-            "maxItems": 784,
-            "items": {"type": "number", "minimum": 0, "maximum": 255},
-        },
-    ],
+INSTANCES: dict[str, Any] = {  # as JSON Schema
+    "type": "object",
+    "required": ["instances"],
+    "additionalProperties": False,
+    "properties": {"instances": {"type": "array", "minItems": 1, "items": DIGIT}},
 }
+WHAT_A_DIGIT_IS = "a digit is 28 rows of 28 numbers, or 784 numbers, each 0-255 (bright ink on a dark ground)"
 
 
 def check_count(count: int, limit: int) -> None:

@@ -9,7 +9,7 @@ from service.errors import Unavailable
 
 def check_server(context: Context) -> None:
     """The server is ready if the default model is served and it is not draining. Raises Unavailable or NoSuchModel."""
-    if context.drain.leaving:
+    if context.stopping():
         raise Unavailable("This instance is stopping; use another one.")
     context.engine.served()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -17,7 +18,7 @@ def server_config(app: object, **more: Any) -> uvicorn.Config:
     """uvicorn's configuration.
 
     Args:
-        app: a function that makes the application, or "module:function" where worker processes call it.
+        app: a function that makes the application.
         more: other arguments of uvicorn.Config.
     """
     return uvicorn.Config(
@@ -35,13 +36,27 @@ def server_config(app: object, **more: Any) -> uvicorn.Config:
     )
 
 
-def run(config: uvicorn.Config, listener: socket.socket) -> None:
-    """Serve in this process until a signal."""
-    server = uvicorn.Server(config)
+class HttpServer:
+    """uvicorn, serving one application in this process.
 
-    def stop(*_: object) -> None:  # uvicorn drains, then raises the signal again; this handler lets us exit with 0
-        server.should_exit = True
+    Args:
+        make_app: called within the running loop.
+    """
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    server.run(sockets=[listener])
+    def __init__(self, make_app: Callable[[], object]) -> None:
+        self._server = uvicorn.Server(server_config(make_app))
+
+    def run(self, listener: socket.socket) -> None:
+        """Serve until `finish`."""
+        self._server.run(sockets=[listener])
+        for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn has put the handlers of before back; it ends anyway
+            signal.signal(number, signal.SIG_IGN)
+
+    def finish(self) -> None:
+        """Close all connections, end the application, and return from `run`."""
+        self._server.should_exit = True
+
+    def stop_accepting(self) -> None:
+        """Leave new connections to the other processes that listen on the same socket."""
+        for server in self._server.servers:
+            server.close()

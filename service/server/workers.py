@@ -1,71 +1,202 @@
-"""Several worker processes: uvicorn's supervisor, which restarts those that die, and what workers and parent share.
+"""Several worker processes: started, watched, replaced when they die or hang, and told to stop.
 
-uvicorn's own supervisor passes the first signal on after up to half a second, and never the second one, so that only
-SIGKILL could end a worker that does not leave. This one passes every signal on at once.
+A worker reports over a pipe that its event loop turns. Orders go the other way (parent.py).
 """
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 import os
 import signal
 import socket
-import threading
-import time
 from contextlib import suppress
-from multiprocessing import parent_process
-from tempfile import TemporaryDirectory
+from importlib import import_module
+from multiprocessing.connection import wait
+from pathlib import Path
+from time import monotonic
+from typing import Any
 
 from pydantic import SecretStr
-from uvicorn import Config
-from uvicorn.supervisors import Multiprocess
 
-from service.errors import DigitsError
+from service.server.drain import CUT_SHORT, SAME_STOP_S, STOP_AT_ONCE
+from service.server.orphans import Orphans
+from service.server.parent import send
+from service.server.signals import SIGNALS, into_pipe
 from service.settings import Settings
+from service.telemetry.retired import retire
 
-PARENT_POLL_S = 0.5
-LAST_REQUESTS_S = 3  # for requests in flight, once the parent is gone
+log = logging.getLogger("service")
 
-
-class Workers(Multiprocess):
-    """Starts `config.workers` processes and ends when they have ended."""
-
-    def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
-        super().__init__(config, sockets)
-        self._signalled: set[int | None] = set()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._pass_on)
-
-    def cut_short(self) -> bool:
-        """Whether a worker ended before its requests were answered."""
-        return any(process.exitcode not in (0, -signal.SIGTERM, -signal.SIGINT) for process in self.processes)
-
-    def terminate_all(self) -> None:
-        """Signal workers that were started since `_pass_on`; a second signal would cut the others short."""
-        for process in self.processes:
-            if process.pid not in self._signalled:
-                process.terminate()
-
-    def _pass_on(self, number: int, _: object) -> None:
-        for process in self.processes:
-            self._signalled.add(process.pid)
-            if process.pid and process.exitcode is None:
-                os.kill(process.pid, number)
-        self.signal_queue.append(number)  # not should_exit.set(): this handler may have interrupted its lock's holder
+ENTRY = "service.__main__:worker"
+POLL_S = 0.5
+START_S = 120.0  # to load the model and report for the first time
+STEADY_S = 30.0  # a worker that lived for so long is replaced at once
+MAX_PAUSE_S = 30.0
+DONE, STALLED, FAILED_TO_START = "exit 0", "stalled", ("exit 1", "exit 3")  # how a worker ended
+STOPPED = (DONE, "SIGTERM", "SIGINT", "SIGHUP")  # these end it only before it serves
+KILL_AFTER_S = 5.0  # after the grace period, in which a worker ends itself
 
 
-def shared_folder() -> TemporaryDirectory[str]:
-    """A folder for all workers: in the usual place or, if the root file system is read-only, in memory.
+class Worker:
+    """One process.
 
-    Raises:
-        DigitsError: neither can be written to.
+    Attributes:
+        ready: whether it has reported that its loop turns.
     """
-    for place in (None, "/dev/shm"):
-        with suppress(OSError):
-            return TemporaryDirectory(prefix="digits-", dir=place)
-    raise DigitsError(
-        "several workers share a folder, and there is none to write to. Mount a tmpfs on /tmp, or set "
-        "DIGITS_RUN_DIR or DIGITS_WORKERS=1."
-    )
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.pipe, theirs = socket.socketpair()
+        self.pipe.setblocking(False)
+        with theirs:
+            self.process = multiprocessing.get_context("spawn").Process(target=_child, args=(ENTRY, listener, theirs))
+            self.process.start()
+        self.ready = False
+        self.began = self.turned = monotonic()
+
+    def stalled(self, timeout_s: float) -> bool:
+        """Whether its event loop has not turned for so long."""
+        with suppress(OSError):  # nothing to read, or it has ended
+            while self.pipe.recv(2**12):
+                self.ready, self.turned = True, monotonic()
+        return monotonic() - self.turned > (timeout_s if self.ready else START_S + timeout_s)
+
+    def ended(self) -> str:
+        """How it ended, in one or two words: a signal's name, or the exit code."""
+        code = self.process.exitcode or 0
+        return signal.Signals(-code).name if code < 0 else f"exit {code}"
+
+    def close(self) -> None:
+        self.process.close()
+        self.pipe.close()
+
+
+class Slot:
+    """The place of one worker: who is there, and how long to wait before the next one is started."""
+
+    def __init__(self) -> None:
+        self.worker: Worker | None = None
+        self.start_at = 0.0
+        self._pause_s = 0.0
+
+    def emptied(self, lived_s: float) -> None:
+        """Its worker has ended: the sooner again and again, the longer the pause."""
+        self.worker = None
+        self._pause_s = 0.0 if lived_s > STEADY_S else self._pause_s
+        self.start_at = monotonic() + self._pause_s
+        self._pause_s = min(max(1.0, 2 * self._pause_s), MAX_PAUSE_S)
+
+
+class Workers:
+    """The supervisor.
+
+    Args:
+        settings: how many workers, and how long they may hang or stop.
+        listener: the socket that all of them share.
+        folder: that all of them share.
+    """
+
+    def __init__(self, settings: Settings, listener: socket.socket, folder: Path) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._folder = folder
+        self._slots = [Slot() for _ in range(settings.workers)]
+        self._unretired: list[tuple[int, str]] = []
+        self._orphans = Orphans()
+        self._told_at: float | None = None
+        self._kill_at = float("inf")
+        self._was_ready = False
+        self._exit_code = 0
+        self._signals = into_pipe()
+        os.set_blocking(self._signals, False)
+
+    def run(self) -> int:
+        """Serve until a signal. The exit code: 0, or 1 if requests were cut short or no worker could start."""
+        while self._told_at is None or self._running():
+            if self._told_at is None:
+                self._fill()
+            sentinels = [worker.process.sentinel for worker in self._running()]
+            wait([self._signals, *sentinels], POLL_S)
+            self._obey_signals()
+            self._look()
+            self._orphans.reap()
+        return self._exit_code
+
+    def _running(self) -> list[Worker]:
+        return [slot.worker for slot in self._slots if slot.worker]
+
+    def _fill(self) -> None:
+        for slot in self._slots:
+            if slot.worker is None and monotonic() >= slot.start_at:
+                try:
+                    slot.worker = Worker(self._listener)
+                except OSError as error:  # no more processes, files or memory
+                    log.error("A worker cannot be started (%s)", error)
+                    slot.emptied(0)
+
+    def _look(self) -> None:
+        for slot in self._slots:
+            if slot.worker is None:
+                continue
+            if slot.worker.process.exitcode is not None:
+                self._bury(slot, slot.worker, slot.worker.ended())
+            elif slot.worker.stalled(self._settings.loop_timeout_s) or monotonic() > self._kill_at:
+                slot.worker.process.kill()
+                slot.worker.process.join()
+                self._bury(slot, slot.worker, STALLED)
+            else:
+                self._was_ready |= slot.worker.ready
+        self._retire()
+
+    def _bury(self, slot: Slot, worker: Worker, how: str) -> None:
+        told, lived_s, pid = self._told_at is not None, monotonic() - worker.began, worker.process.pid or 0
+        planned = (how == DONE and worker.ready) or (told and how in STOPPED)
+        worker.close()
+        slot.emptied(STEADY_S + 1 if planned else lived_s)
+        self._unretired.append((pid, "" if planned or told else how))
+        self._exit_code |= CUT_SHORT if told and not planned else 0
+        then = "" if told else f"; the next one starts in {max(0.0, slot.start_at - monotonic()):.0f} s"
+        level = logging.INFO if planned else logging.WARNING
+        log.log(level, "Worker %d %s after %.1f s%s", pid, self._sentence(how), lived_s, then)
+        if how in FAILED_TO_START and not self._was_ready and not worker.ready and not told:
+            log.error("No worker could start; stopping")
+            self._exit_code = CUT_SHORT
+            self._stop(signal.SIGTERM)
+
+    def _sentence(self, how: str) -> str:
+        if how == STALLED:
+            return f"was killed, because its event loop had not turned for {self._settings.loop_timeout_s:g} s,"
+        return f"ended ({how})"
+
+    def _retire(self) -> None:
+        """Keep the counters of workers that have ended; what cannot be written now is tried again."""
+        for pid, cause in list(self._unretired):
+            try:
+                retire(self._folder, pid, cause)
+            except OSError:
+                return
+            self._unretired.remove((pid, cause))
+
+    def _obey_signals(self) -> None:
+        numbers = b""
+        with suppress(BlockingIOError):
+            numbers = os.read(self._signals, 64)
+        for number in numbers:
+            if number in SIGNALS:
+                self._stop(number)
+
+    def _stop(self, number: int) -> None:
+        """As Drain counts signals: within a second of the first it is the same stop, and SIGHUP never hurries."""
+        order = signal.SIGTERM if number == signal.SIGHUP else number
+        if self._told_at is None:
+            self._told_at = monotonic()
+            self._kill_at = self._told_at + self._settings.grace_s + KILL_AFTER_S
+        elif number == signal.SIGHUP or monotonic() - self._told_at < SAME_STOP_S:
+            return
+        else:
+            order, self._kill_at = STOP_AT_ONCE, min(self._kill_at, monotonic() + KILL_AFTER_S)
+        for worker in self._running():
+            send(worker.pipe, bytes([order]))
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -78,17 +209,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     }
 
 
-def follow_parent() -> None:
-    """In a worker: leave the terminal's process group, and end if the parent dies."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.setpgid(0, 0)  # a terminal sends Ctrl-C to the group; the parent passes it on, and two would cut requests short
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed cannot signal its workers, and they would hold the port for ever."""
-    parent = parent_process()
-    while parent and os.getppid() == parent.pid:
-        time.sleep(PARENT_POLL_S)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(LAST_REQUESTS_S)
-    os._exit(1)
+def _child(entry: str, *arguments: Any) -> None:
+    """In the new process. The entry is named, not imported here: it switches the garbage collector off first."""
+    module, _, name = entry.partition(":")
+    getattr(import_module(module), name)(*arguments)

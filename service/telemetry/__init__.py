@@ -1,1 +1,1 @@
-"""Metrics, statistics, logs, request ids, and what workers tell each other."""
+"""Metrics, statistics, logs, request ids, and the state that worker processes share."""

@@ -1,21 +1,24 @@
 """Logs on standard error, as text or JSON. Each error response has a line; with DIGITS_ACCESS_LOG every response has.
 
-Request lines are buffered and written twice per second: one write per request would cost more than the model does.
+Request lines are gathered and written twice per second: one write per request would cost more than the model does.
+All lines are written by one thread (log_writer.py).
 """
 
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from datetime import UTC, datetime
 
 import orjson
 
 from service.settings import Settings
+from service.telemetry.log_writer import LogWriter
 
 TEXT = "%(asctime)s %(levelname)-7s %(message)s"
 MAX_LINES = 10_000
+FLUSH_S = 1.0
+WRITER = LogWriter()
 
 
 class JsonFormatter(logging.Formatter):
@@ -33,11 +36,31 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line).decode()
 
 
+class QueuedHandler(logging.Handler):
+    """Formats records in the thread that logs them, and has them written by the log writer's."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            WRITER.put(self.format(record) + "\n")
+        except Exception:  # noqa: BLE001 - a line that cannot be formatted must not fail what logs it
+            self.handleError(record)
+
+
 def set_up(settings: Settings) -> None:
     """Send all log records, including uvicorn's, to standard error in the chosen format."""
-    handler = logging.StreamHandler()
+    handler = QueuedHandler()
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else logging.Formatter(TEXT))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+
+
+def flush() -> None:
+    """Before the process ends: wait until all lines are written, but not for ever, since the reader may be blocked."""
+    WRITER.flush(FLUSH_S)
+
+
+def dropped_lines() -> int:
+    """Lines that this process did not write, because of its reader or because there were too many."""
+    return WRITER.dropped
 
 
 class AccessLog:
@@ -71,10 +94,11 @@ class AccessLog:
             self._lines.append(f"{stamp} {method} {path} {status} {seconds * 1000:.1f} ms {request_id}")
 
     def write(self) -> None:
-        """Write the buffered lines."""
+        """Hand the buffered lines to the log writer."""
         if self._dropped:
+            WRITER.drop(self._dropped)
             self._lines.append(f"{self._dropped} more request lines were dropped")
             self._dropped = 0
         if self._lines:
             lines, self._lines = self._lines, []
-            sys.stderr.write("\n".join(lines) + "\n")
+            WRITER.put("\n".join(lines) + "\n")

@@ -22,6 +22,13 @@ from service.telemetry.statistics import Statistics
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
+EVENTS = {  # kind: its text, and the name of its label or ""
+    "log_lines_dropped": ("Log lines that were not written: standard error did not take them.", ""),
+    "task_failures": ("Failures of tasks that run beside the requests; each is started again.", "task"),
+    "loop_stalls": ("Times that an event loop did not turn for a second.", ""),
+    "worker_deaths": ("Worker processes that ended without being told to, by signal or exit code.", "cause"),
+}
+
 Numbers = dict[str, list[float]]
 
 
@@ -33,13 +40,19 @@ class Meter:
         batches: histograms of rows by "model version", in the same form.
         predictions: digits per predicted class by "model version".
         statistics: those of the Open Inference Protocol's statistics extension.
+        events: single counts by "kind label"; the kinds are those of EVENTS.
     """
 
     def __init__(self) -> None:
         self.requests: Numbers = {}
         self.batches: Numbers = {}
         self.predictions: Numbers = {}
+        self.events: Numbers = {}
         self.statistics = Statistics()
+
+    def event(self, kind: str, label: str = "", times: float = 1) -> None:
+        """Count something that seldom happens, such as a background task that failed."""
+        self.events.setdefault(f"{kind} {label}", [0.0])[0] += times
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one response. `seconds`: from the head of the request to the end of the response."""
@@ -69,13 +82,14 @@ class Meter:
             "requests": self.requests,
             "batches": self.batches,
             "predictions": self.predictions,
+            "events": self.events,
         }
         return {**numbers, "statistics": self.statistics.snapshot()}
 
 
 def added_up(snapshots: Iterable[dict[str, Any]]) -> dict[str, Numbers]:
-    """The sum of several workers' snapshots: requests, batches and predictions."""
-    total: dict[str, Numbers] = {"requests": {}, "batches": {}, "predictions": {}}
+    """The sum of several workers' snapshots: requests, batches, predictions and events."""
+    total: dict[str, Numbers] = {"requests": {}, "batches": {}, "predictions": {}, "events": {}}
     for snapshot in snapshots:
         for kind, numbers in total.items():
             for key, values in snapshot.get(kind, {}).items():
@@ -106,7 +120,21 @@ class _Families(Collector):
             for digit, count in enumerate(classes):
                 predictions.add_metric([*key.split(" "), str(digit)], count)
         yield predictions
+        yield from map(self._events, EVENTS)
         yield from self._gauges
+
+    def _events(self, kind: str) -> Metric:
+        """One counter; without labels it is there from the start, as 0."""
+        text, label = EVENTS[kind]
+        counts = {
+            key.partition(" ")[2]: count
+            for key, (count,) in self._numbers["events"].items()
+            if kind == key.split(" ")[0]
+        }
+        family = CounterMetricFamily(f"digits_{kind}", text, labels=(label,) if label else ())
+        for value, count in (counts if label else {"": 0.0} | counts).items():
+            family.add_metric((value,) if label else (), count)
+        return family
 
 
 def _histogram(

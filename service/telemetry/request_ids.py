@@ -11,29 +11,29 @@ VALID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 class RequestIds:
-    """Makes ids such as 5f0c2a9be1d4-1a: random per process, then the number of the request in hexadecimal."""
+    """Makes ids such as 5f0c2a9be1d4-1a: a random prefix per process, then the number of the request in hexadecimal."""
 
     def __init__(self) -> None:
         self._prefix = secrets.token_hex(6).encode()
         self._numbers = count()
 
     def of(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """The id of a request with these headers, whose names are in lower case."""
+        """The id of an HTTP request. Header names are in lower case."""
         for name, value in headers:
             if name == b"x-request-id" and VALID.fullmatch(value):
                 return bytes(value)
         return self.new()
 
     def of_grpc(self, metadata: Mapping[str, str]) -> bytes:
-        """The id of a call over gRPC with this metadata."""
+        """The id of a gRPC call with this metadata."""
         given = metadata.get("x-request-id", "")
         return given.encode() if is_valid(given) else self.new()
 
     def new(self) -> bytes:
-        """An id that no other request has."""
+        """A new, unique id."""
         return b"%b-%x" % (self._prefix, next(self._numbers))
 
 
 def is_valid(text: str) -> bool:
-    """Whether a caller's text can be a request's id: 1 to 128 visible ASCII characters."""
+    """Whether a text is a valid request id: 1 to 128 visible ASCII characters."""
     return text.isascii() and bool(VALID.fullmatch(text.encode()))

@@ -1,26 +1,31 @@
 """State that the workers of one service share: each writes one file every second (counters, served versions).
 
-A worker writes only its own file and reads all. A file that is no longer updated belongs to a worker that died: its
-counters still count, the rest is ignored. A single worker uses no files. Each unloaded model is an empty file
-<name>.unloaded, which any worker creates or removes.
+A worker writes only its own file and reads all: counters, and which version it serves. Times are of the monotonic
+clock, which all processes of a machine share and nobody sets. The supervisor takes away the files of workers that have
+ended and keeps their counters (retired.py). With one worker there are no files.
+Models that were unloaded are an empty file each, <name>.unloaded, which any worker may create and remove.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import orjson
 
+from service.errors import Unavailable
+from service.telemetry.retired import WorkerState as WorkerState
+from service.telemetry.retired import read, retired
+
+log = logging.getLogger("service")
+
 ALIVE_SECONDS = 5.0
 OTHERS_S, OTHERS_POLL_S = ALIVE_SECONDS + 1, 0.05  # what a dead worker published counts for as long as that
-
-WorkerState = dict[str, Any]
 
 
 def rollout_counts(states: list[WorkerState], name: str, plan_id: str) -> dict[str, int]:
@@ -34,7 +39,8 @@ class Scoreboard:
     """The scoreboard of one service.
 
     Args:
-        folder: shared by all workers, empty when the service starts; None for a single worker.
+        folder: shared by all workers, empty when the service starts; None for a single worker. It is created again
+            where it disappears.
         state: returns the state of this worker that is to be published.
     """
 
@@ -42,24 +48,28 @@ class Scoreboard:
         self._folder = folder
         self._state = state
         self._started = time.time()
+        self._name = f"{os.getpid()}-{self._started:.6f}.json"
         self._unloaded: set[str] = set()
+        self._failing = False
 
     def publish(self) -> None:
-        """Rewrite this worker's file atomically."""
+        """Write our file anew, whole or not at all. A failure is logged once, and the next call tries again."""
         if self._folder is None:
             return
-        path = self._folder / f"{os.getpid()}-{self._started:.6f}.json"
-        temporary = path.with_suffix(".new")
-        temporary.write_bytes(orjson.dumps(self._mine(), option=orjson.OPT_NON_STR_KEYS))
-        temporary.replace(path)
+        try:
+            self._write(self._folder)
+        except OSError as error:
+            if not self._failing:
+                log.warning("The state of this worker cannot be written (%s); tried again every second", error)
+            self._failing = True
+            return
+        if self._failing:
+            log.info("The state of this worker is written again")
+        self._failing = False
 
     def all(self) -> list[WorkerState]:
-        """The states of all workers, dead ones too; that of this worker is current. `alive` tells them apart."""
-        mine = self._mine()
-        others = [
-            state for state in self._others() if (state["pid"], state["started"]) != (mine["pid"], mine["started"])
-        ]
-        return [mine, *others]
+        """The states of all workers, ours up to date; `alive` says which run. Those that ended are one state."""
+        return [self._mine(), *self._others()]
 
     def alive(self) -> list[WorkerState]:
         """The states of the running workers, sorted by process id."""
@@ -73,10 +83,17 @@ class Scoreboard:
                     await asyncio.sleep(OTHERS_POLL_S)
 
     def unload(self, name: str) -> None:
-        """Tell all workers not to serve this model."""
-        self._unloaded.add(name)
+        """Tell all workers not to serve this model. Raises Unavailable where the others cannot be told."""
         if self._folder:
-            (self._folder / f"{name}.unloaded").touch()
+            try:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                (self._folder / f"{name}.unloaded").touch()
+            except OSError as error:
+                raise Unavailable(
+                    f"The other workers cannot be told to unload {name} ({error.strerror}): "
+                    f"make room in {self._folder}, which they share."
+                ) from None
+        self._unloaded.add(name)
 
     def load(self, name: str) -> None:
         """Tell all workers to serve this model again."""
@@ -88,12 +105,32 @@ class Scoreboard:
         """Names of the models that no worker may serve."""
         return {path.stem for path in self._folder.glob("*.unloaded")} if self._folder else set(self._unloaded)
 
+    def _write(self, folder: Path) -> None:
+        temporary = folder / f"{self._name}.new"
+        content = orjson.dumps(self._mine(), option=orjson.OPT_NON_STR_KEYS)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary.write_bytes(content)
+            temporary.replace(folder / self._name)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
     def _mine(self) -> WorkerState:
-        return {"pid": os.getpid(), "started": self._started, "updated": time.time(), "alive": True, **self._state()}
+        identity = {"pid": os.getpid(), "started": self._started, "updated": time.monotonic(), "alive": True}
+        return identity | self._state()
 
     def _others(self) -> list[WorkerState]:
-        states = []
-        for path in sorted(self._folder.glob("*.json")) if self._folder else []:
-            state = orjson.loads(path.read_bytes())
-            states.append(state | {"alive": time.time() - state["updated"] < ALIVE_SECONDS})
-        return states
+        """Files first, then the sum: a worker that retires meanwhile is neither missed nor counted twice."""
+        if self._folder is None:
+            return []
+        found = {path.name: read(path) for path in sorted(self._folder.glob("*.json")) if path.name != self._name}
+        total, names = retired(self._folder)
+        states = [state | {"alive": _recent(state)} for name, state in found.items() if state and name not in names]
+        return states + ([total] if total else [])
+
+
+def _recent(state: WorkerState) -> bool:
+    age: float = time.monotonic() - state["updated"]
+    return 0 <= age < ALIVE_SECONDS

@@ -1,8 +1,7 @@
 """Counts and durations per model version: the statistics extension of the Open Inference Protocol, as Triton has it.
 
-A request waits in the queue, its rows are gathered into a batch with those of others, the batch runs, the results are
-split. The durations of a batch count once for the batch and once for each of its requests, as in Triton. All durations
-are in nanoseconds.
+A request waits in the queue; its rows are gathered into a batch; the batch runs; the results are split. The durations
+of a batch count once for the batch and once for each of its requests, as in Triton. All durations are in nanoseconds.
 """
 
 from __future__ import annotations
@@ -66,8 +65,8 @@ class Statistics:
 
         Args:
             model: "name version".
-            since_ns: when it began, of the performance counter.
-            input_ns, output_ns: of the time since then, what decoding and encoding took.
+            since_ns: when it began, in ns of perf_counter_ns.
+            input_ns, output_ns: the part of the time since then that decoding and encoding took.
         """
         numbers = self._of(model)
         numbers[LAST_MS] = int(time() * 1000)

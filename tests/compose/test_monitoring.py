@@ -35,7 +35,7 @@ def test_prometheus_sees_what_the_dashboard_shows(project: Project, prometheus_i
             for target in panel["targets"]:
                 found = result(target["expr"])
                 assert found is not None, f"{panel['title']}: {target['expr']} is no query"
-                assert found or panel["title"].startswith("Rollout"), f"{panel['title']} shows nothing"
+                assert found or panel["title"].startswith("Trial"), f"{panel['title']} shows nothing"
     rules = ask(port, "/api/v1/rules")["groups"][0]["rules"]
     assert {rule["name"] for rule in rules} >= {"DigitsDown", "DigitsFailing"}
     assert [rule["name"] for rule in rules if rule["health"] != "ok" or rule["state"] == "firing"] == []

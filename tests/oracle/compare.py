@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.support.v2 import texts
+
 TOLERANCE = 1e-4
 EXACT = {
     "name",
@@ -113,18 +115,8 @@ def _bytes(theirs: str | None, ours: str | None, datatype: str) -> list[str]:
     if datatype == "FP32":
         same = np.allclose(np.frombuffer(a, "<f4"), np.frombuffer(b, "<f4"), rtol=0, atol=TOLERANCE)
     else:
-        same = not any(_scores("", *pair) for pair in zip(_texts(a), _texts(b), strict=True))
+        same = not any(_scores("", *pair) for pair in zip(texts(a), texts(b), strict=True))
     return [] if same else [f"bytes are {b!r}, not {a!r}"]
-
-
-def _texts(data: bytes) -> list[str]:
-    """The elements of a BYTES tensor: each follows its length in four bytes."""
-    found = []
-    while data:
-        end = 4 + int.from_bytes(data[:4], "little")
-        found.append(data[4:end].decode())
-        data = data[end:]
-    return found
 
 
 def _datatype(answer: Answer) -> str:

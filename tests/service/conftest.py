@@ -1,4 +1,4 @@
-"""Fixtures of the service's tests: a folder of models, the application in this process, the real thing on a port."""
+"""Fixtures of the service's tests: a folder of models, the application in this process, a server on a port."""
 
 from __future__ import annotations
 

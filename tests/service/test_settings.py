@@ -102,3 +102,14 @@ def test_an_empty_admin_key_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_names_read_well_as_flags() -> None:
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in Settings.model_fields)
+
+
+@pytest.mark.parametrize("text", ["exporter", "onnx", "Loop", "exporter,Loop, If", "ai.onnx:Loop,ai.onnx.ml:Scaler"])
+def test_operators_of_onnx_can_be_allowed(text: str) -> None:
+    assert Settings(allowed_operators=text).allowed_operators == text
+
+
+@pytest.mark.parametrize("text", ["", "com.microsoft:Gelu", "Loop,com.microsoft:Gelu", "onnx,Loop", "loop", "Loop;If"])
+def test_custom_domains_and_slips_are_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="no custom domains"):
+        Settings(allowed_operators=text)

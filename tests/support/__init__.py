@@ -1,1 +1,1 @@
-"""What several rooms of tests share: real servers on real ports, small real ONNX models, bodies, refusals."""
+"""Shared by several test folders: real servers on real ports, small real ONNX models, request bodies, bad requests."""

@@ -1,4 +1,4 @@
-"""Calls an ASGI application in this process as a server would: request in, answer out, the rules of ASGI checked."""
+"""Calls an ASGI application in this process as a server would, and checks that it follows the rules of ASGI."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ async def acall(
     gone: asyncio.Event | None = None,
     unfinished: bool = False,
 ) -> Answer:
-    """One request. A body of several pieces comes in as many messages; setting `gone` is the client going away.
+    """One request. Each piece of the body is one message. Setting `gone` disconnects the client.
 
-    Of an `unfinished` body the rest never comes.
+    The last message of an `unfinished` body never arrives.
     """
     pieces = [body] if isinstance(body, bytes) else list(body)
     raw = {name.lower().encode(): value.encode("latin-1") for name, value in (headers or {}).items()}
@@ -95,7 +95,7 @@ async def acall(
 
 
 async def until(true: Callable[[], object], patience_s: float = 30) -> None:
-    """Let the event loop turn until something holds."""
+    """Run the event loop until the condition holds."""
     async with asyncio.timeout(patience_s):
-        while not true():  # noqa: ASYNC110 - what is waited for is not ours to make an Event of
+        while not true():  # noqa: ASYNC110 - the code under test has no Event for this condition
             await asyncio.sleep(0)

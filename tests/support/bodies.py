@@ -26,7 +26,7 @@ def as_json(pixels: Pixels, **more: Any) -> bytes:
 
 
 def with_pixel(text: str, place: tuple[int, int, int] = (0, 3, 5), count: int = 1, flat: bool = False) -> bytes:
-    """JSON of blank digits in which one pixel is written as `text`, whatever that is."""
+    """JSON of blank digits in which one pixel is replaced by `text`."""
     instances: list[Any] = np.zeros((count, 28, 28), int).tolist()
     n, row, column = place
     instances[n][row][column] = "HERE"
@@ -42,7 +42,7 @@ def as_npy(array: NDArray[Any], allow_pickle: bool = False) -> bytes:
 
 
 def npy_header(header: str, data: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
-    """A .npy file with any header."""
+    """A .npy file with the given header."""
     text = header.encode("latin-1") + b"\n"
     size = struct.pack("<H" if version[:1] == b"\x01" else "<I", len(text))
     return b"\x93NUMPY" + version + size + text + data
@@ -91,6 +91,6 @@ def as_multipart(files: Files, fields: Sequence[tuple[str, str]] = (), end: bool
 
 
 def on_paper(ink: Pixels, scale: int = 12) -> Pixels:
-    """A digit as a photo of paper shows it: dark ink, white ground, enlarged, with a wide margin."""
+    """A digit as in a photo of paper: dark ink on white, enlarged, with a wide margin."""
     enlarged = np.kron(ink, np.ones((scale, scale), np.uint8))
     return np.pad(255 - enlarged, 3 * scale, constant_values=255)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Digits drawn on paper, as arrays and as picture files, and what tests measure of the digit that was found."""
+"""Digits drawn on paper, as arrays and as picture files, and measures of the digit that the service finds in them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def file(picture: Image.Image | Array, kind: str = "PNG", **options: Any) -> byt
 
 
 def enlarged(digit: Array, side: int = 200) -> Array:
-    """Handwriting as a coverage of 0 to 1, smoothly enlarged."""
+    """Handwriting, smoothly enlarged; 0 to 1, the share of each pixel that ink covers."""
     picture = Image.fromarray(digit.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC)
     return np.asarray(np.asarray(picture).clip(0, 1))
 
 
 def drawn(shape: tuple[int, int], *boxes: tuple[int, int, int, int]) -> Array:
-    """A coverage: 1 inside boxes of (top, left, bottom, right)."""
+    """Boxes (top, left, bottom, right) of ink: 1 inside, 0 outside."""
     ink = np.zeros(shape)
     for top, left, bottom, right in boxes:
         ink[top:bottom, left:right] = 1
@@ -41,7 +41,7 @@ def on_paper(ink: Array, paper: Any = 255, pen: float = 0.0) -> Array:
 
 
 def seven(side: int = 120) -> Array:
-    """Unlike itself however it is turned or mirrored."""
+    """A shape that differs from every rotation and reflection of itself."""
     scale = side // 12
     return drawn((side, side), *(tuple(scale * n for n in box) for box in ((2, 3, 4, 8), (4, 7, 10, 8))))  # type: ignore[arg-type]
 
@@ -56,6 +56,6 @@ def extent(digit: Array) -> tuple[int, int]:
 
 
 def likeness(one: Array, other: Array) -> float:
-    """Correlation, the best of nine: half a pixel decides where the whole digit is placed."""
+    """The best correlation of nine shifts by at most one pixel: rounding may place the digit one pixel away."""
     moved = [np.roll(one, shift, (0, 1)) for shift in product((-1, 0, 1), repeat=2)]
     return max(float(np.corrcoef(picture.ravel(), other.ravel())[0, 1]) for picture in moved)

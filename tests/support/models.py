@@ -100,7 +100,7 @@ def written() -> dict[int, NDArray[np.uint8]]:
 
 
 def as_mnist(picture: NDArray[Any]) -> NDArray[np.uint8]:
-    """MNIST's own procedure, written a second time: ink fitted into 20x20, centre of mass in the middle."""
+    """MNIST's own procedure, implemented independently: ink fitted into 20x20, centre of mass in the middle."""
     ink = (picture * (255 / picture.max())).astype(np.uint8)
     rows, columns = np.nonzero(ink)
     ink = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
@@ -142,7 +142,7 @@ def publish(
 
 
 def publish_broken(root: Path, data: bytes, name: str = "digits", **card: Any) -> int:
-    """Publish and promote bytes that must not be served, with a card that fits them."""
+    """Publish and promote bytes that must not be served, with a card whose SHA-256 matches them."""
     repository = RepositoryWriter(root)
     version = repository.publish(name, lambda _: data, card)
     repository.promote(name, version)
@@ -150,7 +150,7 @@ def publish_broken(root: Path, data: bytes, name: str = "digits", **card: Any) -
 
 
 def fails_when_run() -> bytes:
-    """A classifier that loads, and answers one digit, but fails with two: its shapes are only known as it runs."""
+    """A classifier that loads and classifies one digit, but fails with two: its shapes are only known at run time."""
     model = onnx.load_from_string(classifier())
     constants = {"zero": np.float32([0]), "one": np.float32([1]), "rest": np.int64([-1]), "one_axis": np.int64([1])}
     del model.graph.initializer[1]  # "flat"

@@ -1,4 +1,4 @@
-"""The bad requests that /predict must refuse: for each a name, the request, its documented status and what is said."""
+"""Bad requests that /predict must reject: for each a name, the request, its documented status, part of the message."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ANY = "any field, or none"
 
 @dataclass
 class Refusal:
-    """One bad request. `status` may be several where the documents leave it open."""
+    """One bad request. `status` lists several where the documentation leaves it open."""
 
     name: str
     body: bytes
@@ -59,7 +59,7 @@ def check_problem(
     where: str | None = None,
     says: str = "",
 ) -> dict[str, Any]:
-    """What holds of every refusal: RFC 9457, a sentence, an id, and nothing of this machine."""
+    """Checks every error: a document as in RFC 9457, a sentence, a request id, and nothing about this machine."""
     assert status in (expected if isinstance(expected, tuple) else (expected,)), body[:1000]
     assert headers["content-type"] == "application/problem+json"
     assert headers["x-request-id"]

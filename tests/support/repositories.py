@@ -1,4 +1,4 @@
-"""Publishing in tests of the model repository, in this process and in others."""
+"""Publishing versions in tests, in this process and in others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service as its users meet it: a subprocess, a port that the system chose, HTTP over a socket."""
+"""The service as its users run it: a subprocess, a port that the system chose, HTTP over a socket."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def environment(**settings: Any) -> dict[str, str]:
 
 
 def run_to_end(*flags: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Start the service where it must end by itself: a wrong setting, a broken model, --help."""
+    """Run the service in cases where it ends by itself: a wrong setting, a broken model, --help."""
     return subprocess.run(
         command(*flags), cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=PATIENCE_S
     )
@@ -86,7 +86,7 @@ class Server:
         self.stop()
 
     def stop(self, with_signal: signal.Signals | None = signal.SIGTERM) -> tuple[int, str]:
-        """End it (None: it was told already); return its exit code and all that it wrote to stderr."""
+        """Stop it with a signal (None: it has had one); return its exit code and its standard error."""
         self.client.close()
         if with_signal and self.process.poll() is None:
             self.process.send_signal(with_signal)

@@ -1,4 +1,4 @@
-"""Requests and answers of the Open Inference Protocol, put together by hand, and a model with the lecture's output."""
+"""Requests and answers of the Open Inference Protocol, built without a client library, and a model with two outputs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Output:
 
 
 def outputs(body: bytes, headers: Mapping[str, str]) -> dict[str, Output]:
-    """Every output of an answer, wherever its data stand; nothing may be left over."""
+    """Every output of an answer, from JSON or binary data; fails if bytes are left over."""
     size = int(headers.get(LENGTH.lower(), len(body)))
     document, rest = json.loads(body[:size]), body[size:]
     found = {}
@@ -69,7 +69,7 @@ def outputs(body: bytes, headers: Mapping[str, str]) -> dict[str, Output]:
         else:
             length = one["parameters"]["binary_data_size"]
             data, rest = rest[:length], rest[length:]
-            values = np.array(_texts(data) if one["datatype"] == "BYTES" else np.frombuffer(data, "<f4"))
+            values = np.array(texts(data) if one["datatype"] == "BYTES" else np.frombuffer(data, "<f4"))
             values = values.reshape(one["shape"])
         found[one["name"]] = Output(one["datatype"], one["shape"], values)
     assert not rest
@@ -78,13 +78,13 @@ def outputs(body: bytes, headers: Mapping[str, str]) -> dict[str, Output]:
 
 
 def classes(body: bytes, headers: Mapping[str, str]) -> list[int]:
-    """The likeliest class of each digit of an answer."""
+    """The most probable class of each digit of an answer."""
     found: list[int] = outputs(body, headers)["probabilities"].values.argmax(axis=1).tolist()
     return found
 
 
 def check_error(status: int, headers: Mapping[str, str], body: bytes, wanted: int, says: str = "") -> str:
-    """What holds of every refusal under /v2: the sentence, alone, and nothing of this machine."""
+    """Checks every error under /v2: one sentence, and nothing about this machine."""
     assert status == wanted, body[:500]
     assert headers["content-type"] == "application/json"
     assert headers["x-request-id"]
@@ -101,7 +101,7 @@ def check_error(status: int, headers: Mapping[str, str], body: bytes, wanted: in
 
 
 def over_a_new_connection(port: int, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
-    """One request, for which any of several workers may take the connection: status, headers and body."""
+    """One request on a new connection, which any of several workers may accept: status, headers and body."""
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, body)
@@ -127,7 +127,7 @@ def with_lecture_output(shift: int = 0) -> bytes:
 
 
 def publish_with_lecture_output(root: Path, shift: int = 0, name: str = "digits", promote: bool = True) -> int:
-    """Publish such a model, with a card that tells its classes and outputs."""
+    """Publish such a model, with its classes and outputs in the card."""
     data = with_lecture_output(shift)
     outputs = [{"name": "probabilities"}, {"name": "lecture_output"}]
     card = card_for(data) | {"classes": [str(i) for i in range(10)], "outputs": outputs}
@@ -137,7 +137,8 @@ def publish_with_lecture_output(root: Path, shift: int = 0, name: str = "digits"
     return version
 
 
-def _texts(data: bytes) -> list[str]:
+def texts(data: bytes) -> list[str]:
+    """The elements of a BYTES tensor: each follows its length in four bytes."""
     found = []
     while data:
         end = 4 + int.from_bytes(data[:4], "little")

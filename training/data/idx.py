@@ -1,4 +1,4 @@
-"""Reads MNIST's own files (IDX, plain or .gz). A file that is too short, too long or of another kind is refused.
+"""Reads MNIST's own files (IDX, plain or .gz). A file that is too short, too long or of another kind is rejected.
 
 Format: two zero bytes, a type (8 = uint8), the number of dimensions, each size as 4 bytes big-endian, then the data.
 """

@@ -1,6 +1,6 @@
 """Reads Kaggle's CSV files, train.csv and test.csv: one digit per row, in the columns label, pixel0 … pixel783.
 
-A cell that is not a whole number 0 to 255 is refused with its file, row and column. Rows count digits, from 1; the
+A cell that is not a whole number 0 to 255 is rejected with its file, row and column. Rows count digits, from 1; the
 header is row 0.
 """
 
@@ -20,7 +20,7 @@ from training.data.digits import Digits
 from training.errors import DataError
 
 PIXELS = [f"pixel{i}" for i in range(784)]
-NOT_A_NUMBER = -1  # marks a cell that is not a whole number, until _check_range refuses it
+NOT_A_NUMBER = -1  # marks a cell that is not a whole number, until _check_range rejects it
 
 
 def read(file: Path, must_be_labelled: bool = False) -> Digits:
@@ -54,7 +54,7 @@ def _table(file: Path, must_be_labelled: bool) -> pd.DataFrame:
         UnicodeDecodeError,
         ValueError,
     ) as error:
-        _refuse_long_row(file, must_be_labelled)
+        _reject_long_row(file, must_be_labelled)
         raise DataError(
             f"{file}: cannot be read as CSV ({str(error).strip()}). Expected 785 cells in every row."
         ) from error
@@ -84,10 +84,10 @@ def _check_columns(columns: list[str], file: Path, must_be_labelled: bool) -> No
     )
 
 
-def _refuse_long_row(file: Path, must_be_labelled: bool) -> None:
+def _reject_long_row(file: Path, must_be_labelled: bool) -> None:
     """Raise DataError naming the first row with more cells than the header, if there is one.
 
-    pandas refuses such a file too, but its message counts lines of the file, not digits.
+    pandas rejects such a file too, but its message counts lines of the file, not digits.
     """
     rows = _rows(file)
     header = next(rows, [])
@@ -107,7 +107,7 @@ def _whole_numbers(column: pd.Series) -> NDArray[np.int64]:
     """A column as int64 (n,), with NOT_A_NUMBER where a cell is not a whole number."""
     if column.dtype.kind in "iu":
         numbers: NDArray[np.int64] = column.to_numpy(np.int64)
-        return numbers  # a uint64 beyond int64 becomes negative, so it is refused as well
+        return numbers  # a uint64 beyond int64 becomes negative, so it is rejected as well
     if column.dtype.kind == "b":
         return np.full(len(column), NOT_A_NUMBER)
     values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)

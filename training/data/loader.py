@@ -1,4 +1,4 @@
-"""Reads any data folder or file: Kaggle's CSV, MNIST's IDX files or mnist.npz, told apart by their names.
+"""Reads any data folder or file: Kaggle's CSV, MNIST's IDX files or mnist.npz, distinguished by their names.
 
 Nothing is fetched here: `python -m training data` does that (download.py).
 """
@@ -37,7 +37,7 @@ def parts(path: Path) -> list[str]:
 
 
 def has_labelled_test(path: Path) -> bool:
-    """Whether the data set keeps labelled digits apart for testing. MNIST does; Kaggle's test.csv has no labels."""
+    """Whether the data set has separate labelled digits for testing. MNIST does; Kaggle's test.csv has no labels."""
     kaggle = path.suffix.lower() == ".csv" or any((path / f"{part}.csv").exists() for part in ("train", "test"))
     return not kaggle and "test" in parts(path)
 

@@ -20,7 +20,7 @@ import grpc
 from google.protobuf.message_factory import GetMessageClass
 
 from service.context import Context
-from service.errors import DigitsError, Unavailable
+from service.errors import DigitsError
 from service.openinference.grpc.decoding import UndecodedMessage
 from service.openinference.grpc.messages import SERVICE, Message, ModelInferResponse, ModelStreamInferResponse, methods
 from service.openinference.grpc.servicer import Caller, Servicer
@@ -31,6 +31,8 @@ from service.telemetry.requests import CLIENT_CLOSED_REQUEST
 log = logging.getLogger("service")
 
 GRACE_S = 30.0
+QUIET_S, MAX_HOLD_S = 0.01, 0.1  # before the stop: without a new call, and at most
+GOAWAY_S = 0.02  # for clients to receive it
 MAX_CONCURRENT_PER_STREAM = 64  # requests
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -67,6 +69,10 @@ class GrpcServer:
         self._requests = context.requests
         self._ids = context.ids
         self._server: Any = None
+        self._calls = 0
+        self._stopped = False
+        self._release = asyncio.Event()
+        self._release.set()
         self._readers: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -84,12 +90,33 @@ class GrpcServer:
         except RuntimeError:
             raise DigitsError(f"{host}:{self._settings.grpc_port} cannot be bound for gRPC.") from None
         await self._server.start()
+        self._drain.closers.append(self.stop)
 
     async def stop(self) -> None:
-        """Accept no new calls, finish the running ones (streams stop reading), and shut down within GRACE_S."""
+        """Send clients elsewhere (GOAWAY), and end once the calls that are here are answered: streams too.
+
+        gRPC cancels calls that come between its stop and the client's receipt of GOAWAY. So answers are held back for a
+        moment: clients that wait for one make no new call, and get GOAWAY before it.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
         for reader in self._readers:
             reader.cancel()
-        await self._server.stop(GRACE_S)
+        self._release.clear()
+        await self._quiet()
+        stopping = asyncio.create_task(self._server.stop(GRACE_S))
+        await asyncio.sleep(GOAWAY_S)
+        self._release.set()
+        await stopping
+
+    async def _quiet(self) -> None:
+        """Until no call has come for a moment."""
+        end = perf_counter() + MAX_HOLD_S
+        before = -1
+        while before != self._calls and perf_counter() < end:
+            before = self._calls
+            await asyncio.sleep(QUIET_S)
 
     def _handlers(self) -> dict[str, Any]:
         return {method.name: self._handler(method) for method in methods()}
@@ -107,6 +134,7 @@ class GrpcServer:
 
     def _unary(self, name: str, rpc: Rpc) -> Callable[..., Awaitable[Message]]:
         async def handler(message: UndecodedMessage, call: Call) -> Message:
+            self._calls += 1
             request, metadata = None, _metadata(call)
             request_id = self._ids.of_grpc(metadata)
             start, status = perf_counter(), CLIENT_CLOSED_REQUEST
@@ -118,6 +146,8 @@ class GrpcServer:
                     request_id = self._message_id(request, metadata) or request_id
                     answer = await rpc(request, Caller(metadata, request_id, began_ns))
                     status = 200
+                if not self._release.is_set():
+                    await self._release.wait()
             except DigitsError as error:
                 status, rejection = error.status, _rejection(error, request_id)
             except Exception:  # the caller gets an id to report, the log gets the traceback
@@ -135,9 +165,7 @@ class GrpcServer:
 
     @contextmanager
     def _inside(self) -> Iterator[None]:
-        """Count a request as running. Raises Unavailable while draining."""
-        if self._drain.refusing:
-            raise Unavailable("This instance is stopping; use another one.")
+        """Count a request as running."""
         self._drain.inside += 1
         try:
             yield

@@ -22,9 +22,9 @@ from tests.support.hostile import loops
 from tests.support.models import card_for, classifier, digit, publish, publish_broken
 from tests.support.server import Server
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 OCTETS = {"content-type": "application/octet-stream"}
-LIMITS = {"allowed_operators": "Loop", "run_timeout_s": 0.4}
+LIMITS = {"allowed_operators": "Loop", "run_timeout_s": 2}
 
 
 def endless(value: int) -> bytes:
@@ -62,7 +62,7 @@ def test_it_is_replaced_by_the_version_served_before(looping: Server) -> None:
     assert predict(looping, digit(3).tobytes()).json()["model"]["version"] == 2
     first = predict(looping, endless(3))
     assert (first.status_code, first.headers["content-type"]) == (504, "application/problem+json")
-    assert first.json()["detail"] == "The model took longer than 0.4 s, and its run was ended."
+    assert first.json()["detail"] == "The model took longer than 2 s, and its run was ended."
     assert predict(looping, digit(3).tobytes()).json()["model"]["version"] == 2
     v1 = client.post("/v1/models/digits:predict", json={"instances": [list(endless(3))]})
     assert v1.status_code == 504, v1.text
@@ -114,24 +114,18 @@ def test_a_canary_that_loops_is_rolled_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 500], ids=["on the event loop", "in the thread of big arrays"])
 def test_the_service_stops_while_a_run_loops(tmp_path: Path, count: int) -> None:
     publish_looping(tmp_path)
-    with Server(tmp_path, **LIMITS | {"run_timeout_s": 2}) as server, ThreadPoolExecutor(1) as aside:
+    with Server(tmp_path, **LIMITS | {"run_timeout_s": 5}) as server, ThreadPoolExecutor(1) as aside:
+        before = cpu_s(server)
         hung = aside.submit(predict, server, endless(1) * count)
-        until(lambda: server.process.poll() is None and _cpu_s(server) > 0.5)
-        began = time.monotonic()
+        until(lambda: cpu_s(server) > before + 0.2)  # more than anything but the loop takes
         server.process.send_signal(signal.SIGTERM)
         assert hung.result(timeout=PATIENCE_S).status_code == 504
         assert server.process.wait(timeout=PATIENCE_S) == 0
-        assert time.monotonic() - began < 10
 
 
-def _cpu_s(server: Server) -> float:
-    """CPU time since the first call: it grows only while the run loops."""
-    now = sum(psutil.Process(server.process.pid).cpu_times()[:2])
-    first = _CPU.setdefault(server.process.pid, now)
-    return float(now - first)
-
-
-_CPU: dict[int, float] = {}
+def cpu_s(server: Server) -> float:
+    """CPU time of the service so far."""
+    return float(sum(psutil.Process(server.process.pid).cpu_times()[:2]))
 
 
 def test_grpc_says_that_the_deadline_is_over() -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,48 +73,58 @@ def test_answers_with_and_without_a_watchdog_are_the_same() -> None:
     assert np.array_equal(*found)
 
 
+def look(watchdog: RunWatchdog, times: int) -> None:
+    for _ in range(times):
+        watchdog.look()
+
+
 def test_a_run_is_ended_after_so_many_looks_and_the_process_after_as_many_again() -> None:
     stuck: list[int] = []
     watchdog = RunWatchdog(NEVER_S, lambda: stuck.append(1))
-    key, options = watchdog.begin()
-    for _ in range(LOOKS):
+
+    def run(options: Any) -> None:
+        look(watchdog, LOOKS)
+        assert not options.terminate
         watchdog.look()
-    assert not options.terminate
-    watchdog.look()
-    assert options.terminate
-    other_key, other = watchdog.begin()
-    assert other is not options
-    for _ in range(LOOKS - 1):
+        assert options.terminate
+        look(watchdog, LOOKS - 1)
+        assert not stuck
         watchdog.look()
-    assert not stuck
-    watchdog.look()
+        assert stuck == [1]
+        raise RuntimeError("as ONNX Runtime does when it was told to end")
+
+    with pytest.raises(RunTimeout, match="took longer than 10000 s"):
+        watchdog.run(run)
+    look(watchdog, 3 * LOOKS)
     assert stuck == [1]
-    assert watchdog.finish(other_key, other)
-    assert not watchdog.finish(key, options)
-    watchdog.look()
-    assert stuck == [1]
+
+
+def test_a_run_that_ends_by_itself_at_the_last_moment_is_answered() -> None:
+    watchdog = RunWatchdog(NEVER_S)
+    assert watchdog.run(lambda _: look(watchdog, LOOKS + 1) or "answer") == "answer"  # type: ignore[func-returns-value]
+
+
+def test_an_error_of_the_model_stays_what_it_is() -> None:
+    with pytest.raises(ZeroDivisionError):
+        RunWatchdog(NEVER_S).run(lambda _: 1 / 0)
 
 
 def test_options_are_used_again_but_not_those_of_a_run_that_was_ended() -> None:
     watchdog = RunWatchdog(NEVER_S)
-    key, first = watchdog.begin()
-    assert watchdog.finish(key, first)
-    key, second = watchdog.begin()
-    assert second is first
-    for _ in range(LOOKS + 1):
-        watchdog.look()
-    assert not watchdog.finish(key, second)
-    key, third = watchdog.begin()
-    assert third is not second
-    assert not third.terminate
+    first = watchdog.run(lambda options: options)
+    assert watchdog.run(lambda options: options) is first
+    within = watchdog.run(lambda outer: (outer, watchdog.run(lambda inner: inner)))
+    assert within[0] is first
+    assert within[1] is not first
+    ended = watchdog.run(lambda options: look(watchdog, LOOKS + 1) or options)  # type: ignore[func-returns-value]
+    assert ended.terminate
+    for _ in range(3):
+        assert not watchdog.run(lambda options: options.terminate)
 
 
 def test_many_short_runs_are_never_ended_however_often_it_looks() -> None:
     watchdog = RunWatchdog(NEVER_S)
-    for _ in range(5 * LOOKS):
-        key, options = watchdog.begin()
-        watchdog.look()
-        assert watchdog.finish(key, options)
+    assert not any(watchdog.run(lambda options: watchdog.look() or options.terminate) for _ in range(5 * LOOKS))  # type: ignore[func-returns-value]
 
 
 def test_its_thread_ends_with_it() -> None:
@@ -130,7 +141,7 @@ def test_its_thread_ends_with_it() -> None:
 def test_a_run_that_cannot_be_ended_ends_the_process() -> None:
     """As a single node that computes for ever would; SIGTERM could not end the process either."""
     code = "import time; from service.engine.run_watchdog import RunWatchdog; "
-    code += "watchdog = RunWatchdog(0.2); watchdog.begin(); time.sleep(60)"
+    code += "RunWatchdog(0.2).run(lambda _: time.sleep(60))"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50)
     assert ended.returncode == STUCK
     assert "does not end" in ended.stderr

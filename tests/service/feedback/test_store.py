@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from service.errors import FeedbackFull, FeedbackUnavailable
-from service.feedback.store import TABLE, Correction, FeedbackStore
+from service.feedback.store import Correction, FeedbackStore
+from service.feedback.table import TABLE
 from tests.support.models import digit
 
 
@@ -154,20 +155,22 @@ def test_two_processes_open_the_same_old_files_at_once(tmp_path: Path) -> None:
         assert FeedbackStore(path).stats()["corrected"] == 3
 
 
-def test_another_process_renames_the_column_between_our_look_and_our_lock(tmp_path: Path) -> None:
+def test_another_process_renames_the_column_between_our_opening_and_our_lock(tmp_path: Path) -> None:
     """SQLite calls the trace just before it runs a statement: there the other one comes first."""
-    other, database = FeedbackStore(old_file(tmp_path / "f.sqlite")), sqlite3.connect(tmp_path / "f.sqlite")
+    other, store = FeedbackStore(old_file(tmp_path / "f.sqlite")), FeedbackStore(tmp_path / "f.sqlite")
     began: list[str] = []
 
     def rename_first(statement: str) -> None:
         if statement.startswith("BEGIN") and not began:
             began.append(statement)
-            other.stats()
+            other.add(Correction(digit(4), 4, predicted=5))
 
-    database.set_trace_callback(rename_first)
-    FeedbackStore(tmp_path / "f.sqlite")._rename_old_column(database)
-    database.set_trace_callback(None)
+    store._file.connected().set_trace_callback(rename_first)
+    assert store.add(Correction(digit(5), 5, predicted=6))
     assert began
-    assert database.execute("SELECT predicted FROM digits ORDER BY label").fetchall() == [(1,), (7,), (None,)]
-    database.close()
+    store.close()
     other.close()
+    with sqlite3.connect(tmp_path / "f.sqlite") as database:
+        found = database.execute("SELECT predicted FROM digits ORDER BY label").fetchall()
+    database.close()
+    assert found == [(1,), (7,), (None,), (5,), (6,)]

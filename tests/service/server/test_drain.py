@@ -16,14 +16,16 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.server.drain import Drain
+from service.server.drain import SAME_STOP_S, Drain
 from service.settings import Settings
 from tests.support.asgi import acall, call, until
 from tests.support.models import digit
+from tests.support.processes import worker_processes
 from tests.support.server import PATIENCE_S, Server
 
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -66,7 +68,7 @@ def test_who_refuses_says_so_and_when_to_ask_again(refusing: FastAPI) -> None:
     assert answer.headers["connection"] == "close"
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.headers["content-type"] == "application/problem+json"
-    assert "ask again" in answer.json()["detail"]
+    assert "retry" in answer.json()["detail"]
 
 
 def test_who_refuses_still_tells_orchestrators_how_it_is(refusing: FastAPI) -> None:
@@ -142,7 +144,8 @@ class Stream:
                 self.closed += 1
                 connection.close()
             if answer.status != 200:
-                return
+                break
+        connection.close()
 
 
 @contextmanager
@@ -269,7 +272,9 @@ def test_a_second_signal_stops_it_at_once(models_dir: Path, tmp_path: Path, work
     settings = {"workers": workers, "grace_s": 3000, "feedback_path": tmp_path / "f.sqlite"}
     with Server(models_dir, **settings) as server, slow_upload(server):
         server.process.send_signal(signal.SIGTERM)
+        told = time.monotonic()
         wait_for(lambda: not ready(server.port))
+        wait_for(lambda: time.monotonic() - told > SAME_STOP_S + 0.1)
         code, log = server.stop()
     assert code == 1
     assert "at once after a second signal; requests cut short: " in log
@@ -290,3 +295,74 @@ def test_idle_connections_hold_nobody_up(models_dir: Path, tmp_path: Path) -> No
         idle.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(1000)
         assert server.stop()[0] == 0
+
+
+def processes_of(server: Server) -> list[psutil.Process]:
+    return [psutil.Process(server.process.pid), *worker_processes(server)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_to_all_processes_cut_nothing_short(
+    models_dir: Path, tmp_path: Path, workers: int, number: signal.Signals
+) -> None:
+    """As systemd stops a service, and again and again within a second, as by `timeout` to a process and its group."""
+    with Server(models_dir, workers=workers, grace_s=60, feedback_path=tmp_path / "f.sqlite") as server:
+        wait_for(lambda: ready(server.port))
+        wait_for(lambda: len(processes_of(server)) == (1 if workers == 1 else 3))
+        with slow_upload(server) as upload:
+            for process in processes_of(server) * 3:
+                process.send_signal(number)
+            wait_for(lambda: not ready(server.port))
+            upload.sendall(BODY[392:])
+            answer = upload.makefile("rb").read()
+        code, log = ended(server)
+    assert answer.startswith(b"HTTP/1.1 200"), answer
+    assert code == 0, log
+    assert "Traceback" not in log
+
+
+def test_a_hang_up_after_the_signal_does_not_hurry(models_dir: Path, tmp_path: Path) -> None:
+    """systemd's SendSIGHUP sends it right after SIGTERM, a terminal that closes at any time."""
+    with Server(models_dir, grace_s=60, feedback_path=tmp_path / "f.sqlite") as server, slow_upload(server) as upload:
+        server.process.send_signal(signal.SIGTERM)
+        told = time.monotonic()
+        wait_for(lambda: not ready(server.port))
+        wait_for(lambda: time.monotonic() - told > SAME_STOP_S + 0.1)
+        server.process.send_signal(signal.SIGHUP)
+        upload.sendall(BODY[392:])
+        assert upload.makefile("rb").read().startswith(b"HTTP/1.1 200")
+        assert ended(server)[0] == 0
+
+
+def test_a_worker_that_stops_alone_leaves_its_port_to_the_others(models_dir: Path, tmp_path: Path) -> None:
+    """Every client gets its answer, the service stays ready, and another worker takes the place."""
+    settings = {"workers": 2, "drain_s": 30, "grace_s": 60, "feedback_path": tmp_path / "f.sqlite"}
+    with Server(models_dir, **settings) as server:
+        wait_for(lambda: len(processes_of(server)) == 3)
+        wait_for(lambda: httpx.get(f"{server.url}/metrics").text.count("digits_workers 2.0"))
+        with stream(server.port) as asking:
+            wait_for(lambda: len(asking.statuses) > 50)
+            first = processes_of(server)[1]
+            first.send_signal(signal.SIGTERM)
+            while first.is_running() and first.status() != psutil.STATUS_ZOMBIE:
+                assert ready(server.port)
+            wait_for(lambda: len(processes_of(server)) == 3)
+        assert ready(server.port)
+        code, log = server.stop(signal.SIGINT)
+    assert set(asking.statuses) == {200}
+    assert asking.problems == []
+    assert code == 0, log
+    assert f"Worker {first.pid} ended (exit 0)" in log
+
+
+def test_all_workers_that_stop_are_not_ready(models_dir: Path, tmp_path: Path) -> None:
+    """Each of two applications that share a folder asks whether the other one goes on."""
+    one, other = (create_app(Settings(models_dir=models_dir, run_dir=tmp_path)) for _ in range(2))
+    one.state.context.drain.whole = other.state.context.drain.whole = False
+    other.state.context.scoreboard.publish()
+    one.state.context.drain.leaving = True
+    assert call(one, "GET", "/health/ready").status == 200
+    other.state.context.drain.leaving = True
+    other.state.context.scoreboard.publish()
+    assert call(one, "GET", "/health/ready").status == 503

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.server.workers import environment_of, shared_folder
+from service.server.workers import environment_of
 from service.settings import Settings
 
 CHANGED: dict[str, Any] = {
@@ -29,17 +28,3 @@ def test_workers_read_the_settings_of_their_parent(monkeypatch: pytest.MonkeyPat
     for name, value in environment_of(settings).items():
         monkeypatch.setenv(name, value)
     assert Settings() == settings
-
-
-def test_the_shared_folder_is_for_this_user_alone_and_goes_with_it() -> None:
-    with shared_folder() as name:
-        assert Path(name).stat().st_mode & 0o777 == 0o700
-    assert not Path(name).exists()
-
-
-def test_without_a_writable_temporary_folder_memory_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if not Path("/dev/shm").is_dir():
-        pytest.skip("there is no /dev/shm here")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    with shared_folder() as name:
-        assert Path(name).parent == Path("/dev/shm")

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from service.settings import Settings
-from service.telemetry.logs import MAX_LINES, AccessLog, JsonFormatter
+from service.telemetry.logs import MAX_LINES, AccessLog, JsonFormatter, flush
 
 
 def record(message: str, **more: object) -> logging.LogRecord:
@@ -47,39 +47,44 @@ def test_which_requests_are_logged(settings: dict[str, object], status: int) -> 
     assert AccessLog(Settings(**settings)).from_status == status  # type: ignore[arg-type]
 
 
-def test_lines_are_written_together_and_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_are_written_together_and_once(capfd: pytest.CaptureFixture[str]) -> None:
     log = AccessLog(Settings(log_format="json"))
     for number in range(3):
         log.add("POST", "/predict", 422, 0.0015, f"id-{number}")
-    assert capsys.readouterr().err == ""
+    assert capfd.readouterr().err == ""
     log.write()
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    flush()
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert [line["request_id"] for line in lines] == ["id-0", "id-1", "id-2"]
     assert {(line["method"], line["path"], line["status"], line["ms"]) for line in lines} == {
         ("POST", "/predict", 422, 1.5)
     }
     log.write()
-    assert capsys.readouterr().err == ""
+    flush()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_path_cannot_forge_a_line(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_cannot_forge_a_line(form: str, capfd: pytest.CaptureFixture[str]) -> None:
     log = AccessLog(Settings(log_format=form))  # type: ignore[arg-type]
     log.add("GET", "/a\nb\x1b[31m\u2028", 404, 0.1, "id")
     log.write()
-    written = capsys.readouterr().err
+    flush()
+    written = capfd.readouterr().err
     assert written.count("\n") == 1
     assert "\x1b" not in written
 
 
-def test_lines_beyond_the_limit_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_beyond_the_limit_are_counted(capfd: pytest.CaptureFixture[str]) -> None:
     log = AccessLog(Settings())
     for _ in range(MAX_LINES + 7):
         log.add("GET", "/", 404, 0.1, "id")
     log.write()
-    lines = capsys.readouterr().err.splitlines()
+    flush()
+    lines = capfd.readouterr().err.splitlines()
     assert len(lines) == MAX_LINES + 1
     assert lines[-1].startswith("7 more")
     log.add("GET", "/", 404, 0.1, "id")
     log.write()
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    flush()
+    assert len(capfd.readouterr().err.splitlines()) == 1

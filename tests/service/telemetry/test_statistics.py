@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from time import perf_counter_ns, time
-
-from hypothesis import given
-from hypothesis import strategies as st
 
 from service.openinference.statistics import as_triton
 from service.telemetry.statistics import Execution, Statistics
@@ -63,29 +59,3 @@ def test_success_and_failure_are_counted_apart_with_their_durations() -> None:
 def test_a_version_that_never_ran() -> None:
     found = as_triton("digits", 9, [Statistics().snapshot()])
     assert (found["version"], found["last_inference"], found["batch_stats"]) == ("9", 0, [])
-
-
-@given(st.lists(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3)), max_size=6), min_size=1, max_size=4))
-def test_several_workers_add_up(workers: list[list[tuple[int, int]]]) -> None:
-    alone, together = Statistics(), [Statistics() for _ in workers]
-    for worker, runs in zip(together, workers, strict=True):
-        for rows, requests in runs:
-            for statistics in (worker, alone):
-                statistics.executed("digits 12", Execution(rows, requests, 5, 7, 11, 13))
-                statistics.failed("digits 1", 0)
-                statistics.executed("digits 1", Execution(rows, requests, 5, 7, 11, 13))
-    one = as_triton("digits", 12, [alone.snapshot()])
-    many = as_triton("digits", 12, [json.loads(json.dumps(worker.snapshot())) for worker in together])
-    assert one == many
-    assert one["inference_stats"]["fail"]["count"] == 0  # those are another version's
-    assert one["execution_count"] == sum(map(len, workers))
-    assert as_triton("digits", 1, [alone.snapshot()])["execution_count"] == sum(map(len, workers))
-
-
-def test_the_last_inference_is_the_last_of_all_workers() -> None:
-    idle, busy = Statistics(), Statistics()
-    idle.failed("digits 1", 0)
-    busy.answered("digits 1", 0)
-    both = [busy.snapshot(), idle.snapshot()]
-    assert as_triton("digits", 1, both)["last_inference"] == as_triton("digits", 1, [busy.snapshot()])["last_inference"]
-    assert as_triton("digits", 1, both)["last_inference"] > 0

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import queue
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import numpy as np
 import psutil
 import pytest
@@ -224,6 +227,61 @@ def test_an_open_stream_does_not_hold_it_back(models: Path) -> None:
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE_S) == 0
         client.stop_stream()
+
+
+CHANNEL = [
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.enable_retries", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+]
+
+
+def ask_on(target: str, over: threading.Event) -> collections.Counter[str]:
+    """Ask again and again, each call as soon as the one before is answered; how many ended with which code."""
+    request = service_pb2.ModelInferRequest(model_name="digits")
+    request.inputs.add(name="pixels", datatype="UINT8", shape=[1, 28, 28, 1])
+    request.raw_input_contents.append(digits(5).tobytes())
+    message, counts = request.SerializeToString(), collections.Counter[str]()
+    with grpc.insecure_channel(target, CHANNEL) as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        while not over.is_set():
+            try:
+                call(message, timeout=PATIENCE_S)
+                counts["OK"] += 1
+            except grpc.RpcError as error:
+                counts[f"{error.code().name}: {error.details()}"] += 1
+    return counts
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_planned_stop_of_one_of_two_instances_costs_no_call(models: Path, tmp_path: Path, workers: int) -> None:
+    """Clients that know both instances, with retries off: the one that stops sends them to the other first."""
+    settings = {"workers": workers, "drain_s": 0, "grace_s": PATIENCE_S}
+    with ThreadPoolExecutor(4) as pool, Server(models, grpc_port=0, **settings) as stays:
+        port = free_port()
+        for _ in range(3):
+            over = threading.Event()
+            leaves = Server(models, grpc_port=port, feedback_path=tmp_path / "f.sqlite", **settings)
+            with leaves:
+                target = f"ipv4:{address(stays)},{address(leaves)}"
+                asking = [pool.submit(ask_on, target, over) for _ in range(4)]
+                try:
+                    while 'method="gRPC"' not in httpx.get(f"{leaves.url}/metrics").text:
+                        pass
+                    assert leaves.stop()[0] == 0
+                finally:
+                    over.set()
+            total = sum((each.result(PATIENCE_S) for each in asking), collections.Counter[str]())
+            assert set(total) == {"OK"}, total
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @pytest.mark.slow
