@@ -103,7 +103,10 @@ class Scoreboard:
 
     def unloaded(self) -> set[str]:
         """Names of the models that no worker may serve."""
-        return {path.stem for path in self._folder.glob("*.unloaded")} if self._folder else set(self._unloaded)
+        if self._folder:
+            with suppress(OSError):  # the folder cannot be listed now: what was known a moment ago
+                self._unloaded = {path.stem for path in self._folder.glob("*.unloaded")}
+        return set(self._unloaded)
 
     def _write(self, folder: Path) -> None:
         temporary = folder / f"{self._name}.new"
@@ -125,7 +128,10 @@ class Scoreboard:
         """Files first, then the sum: a worker that retires meanwhile is neither missed nor counted twice."""
         if self._folder is None:
             return []
-        found = {path.name: read(path) for path in sorted(self._folder.glob("*.json")) if path.name != self._name}
+        paths: list[Path] = []
+        with suppress(OSError):  # the folder cannot be listed now
+            paths = sorted(self._folder.glob("*.json"))
+        found = {path.name: read(path) for path in paths if path.name != self._name}
         total, names = retired(self._folder)
         states = [state | {"alive": _recent(state)} for name, state in found.items() if state and name not in names]
         return states + ([total] if total else [])
