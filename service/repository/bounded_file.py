@@ -1,7 +1,8 @@
 """Reads one file of the repository: a regular file inside the repository's own folder, of a limited size.
 
 Links are followed, since version folders and Kubernetes volumes are made of them, but not out of the repository: what
-stands there could be any file of this machine, and cards are published over HTTP.
+stands there could be any file of this machine, and cards are published over HTTP. The folder of a model may itself be a
+link to anywhere: who makes it says where the model is.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ def read_file(root: Path, path: Path, max_bytes: int) -> bytes:
         OSError: it does not exist, is not a regular file, or cannot be read.
     """
     real = Path(os.path.realpath(path, strict=True))
-    if not real.is_relative_to(os.path.realpath(root)):
+    model = root / path.relative_to(root).parts[0]
+    if not real.is_relative_to(os.path.realpath(root)) and not (
+        model != path and real.is_relative_to(os.path.realpath(model))
+    ):
         raise NotInRepository(f"{path.name} is a link out of the repository")
     # without waiting: opening a named pipe waits until somebody writes to it
     with open(os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:

@@ -52,6 +52,16 @@ def test_a_version_folder_outside_is_refused(root: Path) -> None:
         Repository(root).card("digits", 1)
 
 
+def test_the_folder_of_a_model_may_be_a_link_to_anywhere(root: Path) -> None:
+    (root / "digits").rename(root.parent / "elsewhere")
+    (root / "digits").symlink_to(root.parent / "elsewhere")
+    assert Repository(root).card("digits", 1)
+    assert Repository(root).current("digits") == 1
+    replaced(root / "digits/1/card.json", root.parent / "secret")
+    with pytest.raises(ModelBroken, match="out of the repository"):
+        Repository(root).card("digits", 1)
+
+
 def test_nothing_else_that_is_read_may_lead_outside(root: Path) -> None:
     (root.parent / "secret").write_text('{"version": 7, "id": "x"}')
     for name in ("current", "previous", "trial.json", "last_trial.json"):
