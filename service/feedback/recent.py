@@ -165,7 +165,10 @@ class RecentPredictions:
     def _rings(self) -> list[NDArray[np.void]]:
         """Ours and the others', as far as they can be opened."""
         rings = [self._slots]
-        for path in sorted(self._folder.glob(f"*{RING}")) if self._folder else []:
+        paths: list[Path] = []
+        with suppress(OSError):  # the folder cannot be listed now
+            paths = sorted(self._folder.glob(f"*{RING}")) if self._folder else []
+        for path in paths:
             if path != self._path:
                 with suppress(OSError, ValueError):  # removed since the folder was listed, or not of this size
                     rings.append(np.memmap(path, SLOT, "r", shape=(self._capacity,)))
