@@ -22,7 +22,7 @@ KEY = "open sesame"
 SETTINGS = {"models_timeout_s": 1, "watch_interval_s": 0.1, "admin_key": KEY}
 AVAILABLE = "digits_models_folder_available"
 FROM_MEMORY = ["/health/live", "/health/ready", "/model", "/metrics", "/v1/models/digits", "/v2/models/digits/ready"]
-FROM_THE_FOLDER = ["GET /models", "GET /models/digits", "GET /models/digits/versions/1", "POST /v2/repository/index"]
+FROM_THE_FOLDER = ["GET /models", "GET /models/digits/versions/1", "POST /v2/repository/index"]
 AWAY = {
     "hangs": "hang 0 all",
     "EIO": f"fail {errno.EIO} all",
@@ -70,6 +70,8 @@ def test_while_it_is_away_all_that_is_in_memory_is_answered(
             assert [status(server, f"GET {path}") for path in FROM_MEMORY] == [200] * len(FROM_MEMORY)
             assert {status(server, call) for call in FROM_THE_FOLDER} <= REFUSED[kind]
             assert status(server, "POST /models/digits/versions/2/promote") in REFUSED[kind]
+            code, body = get(server, "/models/digits")
+            assert code == 503 or "cannot be read" in json.loads(body)["refused"]
             assert document(server, "/health/ready")["status"] == "ready"
         line.recovery_s.append(until(lambda: f"{AVAILABLE} 1.0" in server.client.get("/metrics").text))
         until(lambda: trouble(server) is None)

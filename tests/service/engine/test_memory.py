@@ -94,7 +94,7 @@ def test_a_rollout_that_is_over_is_freed_with_its_candidate(engine: Engine, shad
             await engine.predict(None, b"id", digits(1, 2))
 
     asyncio.run(ask())
-    rollout._aside.shutdown(wait=True)  # what compares in the background holds a model until it has compared
+    rollout._thread.shutdown(wait=True)  # what compares in the background holds a model until it has compared
     engine.swap_rollout("digits", None)
     del rollout
     assert alive(references) == []
