@@ -70,7 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # redirects would trust the Host header
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.fast_path = FastPath(context)
+    app.fast_path, app.requests, app.ids = FastPath(context), context.requests, context.ids
     app.state.context = context
     routers = [predict.router(predictor), tensorflow_serving.router(serving), open_inference.router(infer)]
     routers += [each.router for each in (models, admin, feedback, health, metrics, pages)]
@@ -87,9 +87,12 @@ class Service(FastAPI):
 
     Attributes:
         fast_path: what our protocol asks before ASGI; other servers do not know it, and work without it.
+        requests, ids: by these our protocol notes and names its answers to bytes that are no request.
     """
 
     fast_path: FastPath
+    requests: RequestTelemetry
+    ids: RequestIds
 
     def __init__(self, middleware: Callable[[ASGIApp], ASGIApp], **arguments: Any) -> None:
         self._middleware = middleware

@@ -6,22 +6,40 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from service import problems
+from service.errors import DigitsError
 
 
 class Rejection(NamedTuple):
-    """A status and the sentence that says what was wrong and what to do."""
+    """A status, the sentence that says what was wrong and what to do, and headers that such an answer needs."""
 
     status: int
     detail: str
+    headers: tuple[tuple[str, str], ...] = ()
 
-    def response(self, path: bytes) -> bytes:
-        """Head and body, in the form that callers of this path expect; the path is empty where it is not known yet."""
+    def response(self, path: bytes, request_id: bytes = b"", with_body: bool = True) -> bytes:
+        """Head and body of the answer.
+
+        Args:
+            path: decides the form of the body; empty where it is not known yet.
+            request_id: for the caller to report; none if empty.
+            with_body: False for a HEAD request, whose answer has only a head.
+        """
         media_type, body = problems.document(path.decode("latin-1"), self.status, self.detail)
-        head = (
-            f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n"
-            f"content-type: {media_type}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        return head.encode() + body
+        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
+        lines += [f"content-type: {media_type}", f"content-length: {len(body)}", "connection: close"]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        if request_id:
+            lines.append(f"x-request-id: {request_id.decode()}")
+        return "\r\n".join([*lines, "", ""]).encode() + (body if with_body else b"")
+
+
+class Rejected(DigitsError):
+    """Raised where a request turns out to be malformed: while its head is parsed, or while its body is read."""
+
+    def __init__(self, rejection: Rejection) -> None:
+        super().__init__(rejection.detail)
+        self.rejection = rejection
+        self.status = rejection.status
 
 
 NOT_HTTP = Rejection(
