@@ -108,6 +108,7 @@ async def until_gone(work: Coroutine[object, object, T], receive: Receive) -> T:
     finally:
         task.cancel()
         gone.cancel()
+        del task, gone  # the error of a task refers to this frame, and would live on in a cycle, body and all
 
 
 def _too_large(limit: int) -> str:

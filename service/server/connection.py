@@ -65,6 +65,7 @@ class Connection(HttpToolsProtocol):
     _ending = False  # no more bytes are parsed, and the connection ends after the last answer
     _last: Rejection | None = None  # that last answer, if it is none to a request
     _half_closed = False
+    _running: RequestResponseCycle | None = None  # the one that ASGI was given last
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -82,6 +83,10 @@ class Connection(HttpToolsProtocol):
         if self._timer:
             self._timer.cancel()
             self._timer = None
+        if self._running and not self._running.response_complete:  # super() knows only the newest
+            self._running.disconnected = True
+            self._running.message_event.set()
+        self._running = None
         while self.pipeline:  # requests that nobody will answer: each refers to this connection, and it to them
             self.pipeline.pop()[0].on_response = _nothing
         super().connection_lost(exc)
@@ -112,6 +117,10 @@ class Connection(HttpToolsProtocol):
             self._end()
         else:
             self._limits.idle_since = self.loop.time()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
