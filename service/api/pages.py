@@ -1,4 +1,8 @@
-"""GET / (the page) and GET /docs, whole without internet: a lecture hall's network is not to be counted on."""
+"""GET / (the page) and GET /docs, whole without internet: a lecture hall's network is not to be counted on.
+
+Browsers ask for text/html. Whoever asks GET / for anything else is a program, such as KServe's client of its V1
+protocol, and learns that the server is alive.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,23 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
+from service.http.negotiation import preferred
+
+VARY = {"Vary": "Accept"}
 HERE = Path(__file__).parent.parent / "static"
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def page() -> FileResponse:
-    """Draw a digit or drop a picture, and see what the model says."""
-    return FileResponse(HERE / "index.html")
+async def page(request: Request) -> Response:
+    """Draw a digit or drop a picture, and see what the model says; to programs, KServe's V1 answer: alive."""
+    accept = ",".join(request.headers.getlist("accept"))
+    if preferred(accept, ("application/json", "text/html")) == "text/html":
+        return FileResponse(HERE / "index.html", headers=VARY)
+    return JSONResponse({"status": "alive"}, headers=VARY)
 
 
 @router.get("/docs")
