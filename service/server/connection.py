@@ -95,7 +95,7 @@ class Connection(HttpToolsProtocol):
         """The client sends no more. Whether the connection stays open for answers; it ends with the last of them."""
         if not self._answering() or self.transport.is_closing():
             return False
-        if self._limits.in_body and not self._drop_unfinished():
+        if self._limits.in_body and not self._ending and not self._drop_unfinished():
             return False
         if not self._ending:
             self._ending = True
