@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from service.concurrency import BIG_BYTES
 from service.server.limits import HEAD_TIMEOUT_S, HEAD_TOO_SLOW, Limits
-from service.server.rejection import Rejected, Rejection
+from service.server.rejection import Rejection
 from service.telemetry.request_ids import RequestIds
 from service.telemetry.requests import RequestTelemetry
 
@@ -51,7 +51,7 @@ class BrokenBody:
 
     async def wait(self) -> None:
         """Raises Rejected, at once."""
-        raise Rejected(self._rejection)
+        raise self._rejection.error()
 
 
 class Connection(HttpToolsProtocol):

@@ -6,7 +6,7 @@ import re
 
 from httptools import HttpParserError, parse_url
 
-from service.server.rejection import NOT_HTTP, Rejected, Rejection
+from service.server.rejection import NOT_HTTP, Rejection
 
 CHECKED = frozenset((b"host", b"connection", b"expect", b"transfer-encoding"))
 HOST = re.compile(rb"(\[[\w:.%-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?", re.ASCII)
@@ -46,12 +46,12 @@ def check_target(method: bytes, target: bytes) -> None:
         Rejected: with BAD_TARGET, NO_TUNNEL or NO_OPTIONS.
     """
     if method == b"CONNECT":
-        raise Rejected(NO_TUNNEL)
+        raise NO_TUNNEL.error()
     if method == b"OPTIONS" and target == b"*":
-        raise Rejected(NO_OPTIONS)
+        raise NO_OPTIONS.error()
     try:
         path = parse_url(target).path
     except HttpParserError:
         path = None
     if not path or not path.startswith(b"/"):
-        raise Rejected(BAD_TARGET)
+        raise BAD_TARGET.error()

@@ -85,7 +85,7 @@ class Protocol(Connection):
         ):
             self._refusal = HEAD_TOO_LARGE
         if self._refusal:
-            raise Rejected(self._refusal)
+            raise self._refusal.error()
         if self._may_take_the_fast_path():
             self._held = []
         else:

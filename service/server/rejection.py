@@ -16,6 +16,10 @@ class Rejection(NamedTuple):
     detail: str
     headers: tuple[tuple[str, str], ...] = ()
 
+    def error(self) -> Rejected:
+        """What is raised for it."""
+        return Rejected(self.detail, self)
+
     def response(self, path: bytes, request_id: bytes = b"", with_body: bool = True) -> bytes:
         """Head and body of the answer.
 
@@ -36,10 +40,12 @@ class Rejection(NamedTuple):
 class Rejected(DigitsError):
     """Raised where a request turns out to be malformed: while its head is parsed, or while its body is read."""
 
-    def __init__(self, rejection: Rejection) -> None:
-        super().__init__(rejection.detail)
-        self.rejection = rejection
-        self.status = rejection.status
+    status = 400
+
+    def __init__(self, detail: str, rejection: Rejection | None = None) -> None:
+        super().__init__(detail)
+        self.rejection = rejection or Rejection(self.status, detail)
+        self.status = self.rejection.status
 
 
 NOT_HTTP = Rejection(
