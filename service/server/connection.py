@@ -50,8 +50,8 @@ class BrokenBody:
         """It stays broken."""
 
     async def wait(self) -> None:
-        """Raises Rejected, at once."""
-        raise self._rejection.error()
+        """Raises BadRequest, at once."""
+        raise self._rejection.body_error()
 
 
 class Connection(HttpToolsProtocol):

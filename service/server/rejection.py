@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from service import problems
-from service.errors import DigitsError
+from service.errors import BadRequest
 
 
 class Rejection(NamedTuple):
@@ -17,8 +17,14 @@ class Rejection(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
     def error(self) -> Rejected:
-        """What is raised for it."""
-        return Rejected(self.detail, self)
+        """What is raised while the head is parsed."""
+        return Rejected(self)
+
+    def body_error(self) -> BadRequest:
+        """What the handler of the request gets that reads a malformed body."""
+        error = BadRequest(self.detail)
+        error.status = self.status
+        return error
 
     def response(self, path: bytes, request_id: bytes = b"", with_body: bool = True) -> bytes:
         """Head and body of the answer.
@@ -37,15 +43,12 @@ class Rejection(NamedTuple):
         return "\r\n".join([*lines, "", ""]).encode() + (body if with_body else b"")
 
 
-class Rejected(DigitsError):
-    """Raised where a request turns out to be malformed: while its head is parsed, or while its body is read."""
+class Rejected(Exception):
+    """Raised while a head is parsed, where it must be refused."""
 
-    status = 400
-
-    def __init__(self, detail: str, rejection: Rejection | None = None) -> None:
-        super().__init__(detail)
-        self.rejection = rejection or Rejection(self.status, detail)
-        self.status = self.rejection.status
+    def __init__(self, rejection: Rejection) -> None:
+        super().__init__(rejection.detail)
+        self.rejection = rejection
 
 
 NOT_HTTP = Rejection(
