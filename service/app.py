@@ -81,7 +81,7 @@ def create_app(settings: Settings | None = None, beat: Beat | None = None) -> Fa
         redirect_slashes=False,  # redirects would trust the Host header
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.fast_path = FastPath(context)
+    app.fast_path, app.requests, app.ids = FastPath(context), context.requests, context.ids
     app.state.context = context
     routers = [predict.router(predictor), tensorflow_serving.router(serving), open_inference.router(infer)]
     routers += [each.router for each in (models, admin, feedback, health, metrics, pages)]
@@ -98,9 +98,12 @@ class Service(FastAPI):
 
     Attributes:
         fast_path: service.server.protocol offers it each request before ASGI; other ASGI servers ignore it.
+        requests, ids: with these the protocol notes and names its responses to bytes that are no request.
     """
 
     fast_path: FastPath
+    requests: RequestTelemetry
+    ids: RequestIds
 
     def __init__(self, middleware: Callable[[ASGIApp], ASGIApp], **arguments: Any) -> None:
         self._middleware = middleware

@@ -1,4 +1,8 @@
-"""GET / (the web page) and GET /docs. Both work offline, since a lecture hall may have no network."""
+"""GET / (the web page) and GET /docs. Both work offline, since a lecture hall may have no network.
+
+Browsers ask for text/html. A client that asks GET / for anything else is a program, such as KServe's client of its V1
+protocol, and gets {"status": "alive"}.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,23 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
+from service.http.negotiation import preferred
+
+VARY = {"Vary": "Accept"}
 HERE = Path(__file__).parent.parent / "static"
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def page() -> FileResponse:
-    """The web page: draw a digit or drop a picture, and see the prediction."""
-    return FileResponse(HERE / "index.html")
+async def page(request: Request) -> Response:
+    """The web page: draw a digit or drop a picture, and see the prediction. To programs, KServe's V1 answer: alive."""
+    accept = ",".join(request.headers.getlist("accept"))
+    if preferred(accept, ("application/json", "text/html")) == "text/html":
+        return FileResponse(HERE / "index.html", headers=VARY)
+    return JSONResponse({"status": "alive"}, headers=VARY)
 
 
 @router.get("/docs")

@@ -97,7 +97,10 @@ class Batcher:
                 self._admission.release(count)
         future: asyncio.Future[Array] = asyncio.get_running_loop().create_future()
         self.join(rows, future)
-        return await future
+        try:
+            return await future
+        finally:
+            del future  # its error refers to this frame, and would live on in a cycle
 
     def join(self, rows: Array, ticket: Ticket) -> None:
         """Callback form of submit(), for at most `inline_rows` rows. The ticket is called later, and must not raise.
@@ -126,33 +129,49 @@ class Batcher:
         entered, self._waiting = self._waiting, []
         rows, self._waiting_rows = self._waiting_rows, 0
         self._admission.release(rows)
-        if waiting := [one for one in entered if not one[1].done()]:  # the other callers have disconnected
+        waiting = [one for one in entered if not one[1].done()]  # the other callers have disconnected
+        entered.clear()  # see _answer
+        if waiting:
             self._answer(waiting)
 
     def _answer(self, batch: list[Waiting]) -> None:
+        """Run a batch. An error refers to this frame and to its callers, and tickets refer to the error: where one is
+        given to them, no frame may hold it or them any longer, or a cycle would keep the rows of all.
+        """
         began = perf_counter_ns()
-        try:
-            gathered = np.concatenate([one[0] for one in batch]) if len(batch) > 1 else batch[0][0]
-            ready = perf_counter_ns()
-            results = self._run(gathered)
-        except Exception as error:  # noqa: BLE001 - passed on to the callers
-            self._answer_one_by_one(batch, error)
+        ran = self._run_together([one[0] for one in batch])
+        if isinstance(ran, Exception):
+            self._answer_one_by_one(batch, ran)
+            del ran
             return
-        done, waited, end = perf_counter_ns(), 0, 0
+        results, ready, done = ran
+        waited, end = 0, 0
         for rows, ticket, since in batch:
             start, end = end, end + len(rows)
             waited += began - since
             ticket.set_result(results[start:end])
         self._ran(Execution(end, len(batch), waited, ready - began, done - ready, perf_counter_ns() - done))
 
+    def _run_together(self, pieces: list[Array]) -> tuple[Array, int, int] | Exception:
+        """Results, when they were begun and when they were ready; or the error."""
+        try:
+            gathered = np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+            ready = perf_counter_ns()
+            return self._run(gathered), ready, perf_counter_ns()
+        except Exception as error:  # noqa: BLE001 - handed to whoever asked
+            return error
+
     def _answer_one_by_one(self, batch: list[Waiting], error: Exception) -> None:
-        """Run each request of a failed batch alone, so that only the faulty one fails; but not after a time-out."""
+        """Run each request of a failed batch alone, so that only the faulty one fails; but not after a time-out.
+
+        Empties the list.
+        """
         if len(batch) == 1 or isinstance(error, RunTimeout):
-            for _, ticket, _ in batch:
-                ticket.set_exception(error)
+            while batch:
+                batch.pop()[1].set_exception(error)
             return
-        for one in batch:
-            self._answer([one])
+        while batch:
+            self._answer([batch.pop(0)])
 
     # -- big arrays: in a thread ----------------------------------------------------------------------------
 

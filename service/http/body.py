@@ -108,6 +108,7 @@ async def until_disconnect(work: Coroutine[object, object, T], receive: Receive)
     finally:
         task.cancel()
         disconnect.cancel()
+        del task, disconnect  # the error of a task refers to this frame, and would live on in a cycle, body and all
 
 
 def _too_large(limit: int) -> str:

@@ -14,6 +14,8 @@ from service.errors import BadRequest, PayloadTooLarge, UnsupportedEncoding
 GZIP, ZLIB, RAW = 31, 15, -15  # zlib's window bits
 NAMES = {b"gzip": GZIP, b"x-gzip": GZIP, b"deflate": ZLIB}
 INLINE_BYTES = 64 * 1024
+MAX_MEMBERS = 10_000  # of one gzip body, and so many milliseconds at most
+MEMBER_BYTES = 1024  # that are tried at the start of each
 MIN_BYTES = 1024
 LEVEL = 1  # the fastest; higher levels hardly shrink floats further
 CODING = re.compile(rb"\s*([\w*-]+)\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?")
@@ -46,20 +48,14 @@ async def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
     """
     if not encoding or not body:
         return body
-    reader = zlib.decompressobj(_window_bits(body, encoding))
-    start = b""
-    if len(body) <= INLINE_BYTES:
-        start = _decompress(reader, body, min(INLINE_BYTES, limit + 1))
-        body = reader.unconsumed_tail
-    if not reader.eof and len(start) <= limit:
-        start = await asyncio.to_thread(lambda: start + _decompress(reader, body, limit + 1 - len(start)))
+    bits = _window_bits(body, encoding)
+    start, more = _decompress(body, bits, min(INLINE_BYTES, limit + 1)) if len(body) <= INLINE_BYTES else (b"", True)
+    if more and len(start) <= limit:
+        start, _ = await asyncio.to_thread(_decompress, body, bits, limit + 1)
     if len(start) > limit:
         raise PayloadTooLarge(
             f"The body decompresses to more than the limit of {limit:,} bytes. Send fewer digits per request."
         )
-    if not reader.eof or reader.unused_data:
-        what = "is truncated" if not reader.eof else "continues after the end of its compressed data"
-        raise BadRequest(f"The compressed body {what}; send it again, complete.")
     return start
 
 
@@ -80,9 +76,35 @@ async def compress(body: bytes, accept: bytes) -> tuple[bytes, bytes]:
     return zlib.compress(body, LEVEL, NAMES[coding]), coding
 
 
-def _decompress(reader: zlib._Decompress, body: bytes, max_bytes: int) -> bytes:
+def _decompress(body: bytes, bits: int, most: int) -> tuple[bytes, bool]:
+    """The first `most` bytes that a body unpacks to, and whether there may be more.
+
+    gzip may have several members, one behind the other (RFC 1952, section 2.2).
+
+    Raises:
+        BadRequest: it is damaged, cut short, or goes on behind its end, or has too many members.
+    """
+    found: list[bytes] = []
+    view, at, room = memoryview(body), 0, most
+    for _ in range(MAX_MEMBERS if bits == GZIP else 1):
+        reader, step = zlib.decompressobj(bits), MEMBER_BYTES
+        while not reader.eof:
+            if not room:  # which zlib would take for no limit
+                return b"".join(found), True
+            if at == len(body):
+                raise BadRequest("The compressed body is truncated; send it again, complete.")
+            piece, at, step = view[at : at + step], min(at + step, len(body)), 2 * step
+            found.append(_read(reader, piece, room))
+            room -= len(found[-1])
+        at -= len(reader.unused_data)  # a copy: hence the steps
+        if at == len(body):
+            return b"".join(found), False
+    raise BadRequest("The compressed body continues after the end of its compressed data; send it again, complete.")
+
+
+def _read(reader: zlib._Decompress, piece: memoryview, most: int) -> bytes:
     try:
-        return reader.decompress(body, max_bytes)
+        return reader.decompress(piece, most)
     except zlib.error:
         raise BadRequest("The body is not compressed as its Content-Encoding says, or it is damaged.") from None
 

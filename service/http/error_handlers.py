@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -11,13 +13,26 @@ from starlette.responses import Response
 from service.errors import DigitsError
 from service.problems import error_response, from_error, internal_error
 
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
 
 def add_error_handlers(app: FastAPI) -> None:
     """Register handlers, so that every error becomes a response of problems.py."""
-    app.add_exception_handler(DigitsError, on_digits_error)
-    app.add_exception_handler(HTTPException, on_http_error)
-    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(DigitsError, _released(on_digits_error))
+    app.add_exception_handler(HTTPException, _released(on_http_error))
+    app.add_exception_handler(RequestValidationError, _released(on_validation_error))
     app.add_exception_handler(Exception, on_internal_error)
+
+
+def _released(handler: Handler) -> Handler:
+    """FastAPI raises some errors from a variable of the frame that their traceback refers to: a cycle with the body."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        response = await handler(request, error)
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        return response
+
+    return handle
 
 
 async def on_internal_error(request: Request, _: Exception) -> Response:

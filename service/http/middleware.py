@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.context import Context
 from service.errors import DigitsError, Unavailable
-from service.problems import PROTOCOLS, from_error, internal_error
+from service.problems import from_error, internal_error
 from service.telemetry.requests import CLIENT_CLOSED_REQUEST
 
 log = logging.getLogger("service")
@@ -69,7 +69,7 @@ class RequestMiddleware:
                 complete = not message.get("more_body")
             await send(message)
 
-        if scope["method"] == "HEAD" and not PROTOCOLS.match(scope["path"]):
+        if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server still knows that it was HEAD, and sends no body
         handler = self._direct.get((scope["method"], scope["path"])) or self._by_pattern(scope)
         if drain.refusing and not scope["path"].startswith(SERVED_WHILE_DRAINING):

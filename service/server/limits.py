@@ -1,6 +1,7 @@
-"""Limits on one connection: the size of a request's head, the time that it may take, and the time between requests.
+"""Limits on one connection: the size of a request's head, the time that it may take, the time between requests, and
+the time that an answer may wait for a client that reads nothing.
 
-The size is checked once per packet, both times by one timer per connection, which is set anew when it has run down.
+The size is checked once per packet, all times by one timer per connection, which is set anew when it has run down.
 The protocol keeps the attributes up to date while it parses. Nothing here does I/O.
 """
 
@@ -10,6 +11,7 @@ from service.server.rejection import Rejection
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 30.0
+UNREAD_TIMEOUT_S = 60.0
 
 HEAD_TOO_LARGE = Rejection(
     431, f"The head of the request is over the limit of {MAX_HEAD_BYTES:,} bytes; send fewer headers."
@@ -28,22 +30,48 @@ class Limits:
 
     Attributes:
         in_head: between the first byte of a head and its end.
+        in_body: between the end of a head and the end of its request.
         head_bytes: received since a head last began or a body last continued: of a head, of chunk sizes and extensions,
             or of trailers. Each packet is added before it is parsed; a head that begins or more of a body resets it.
+        body_bytes: of the body that an ASGI handler is given, as far as it has come.
+        packet_bytes: of the packet that is parsed.
+        first_bytes: of the packet in which a head last began.
         head_since: since when a head is awaited that did not come in one packet; 0 if none is.
         idle_since: when the last answer was complete.
     """
 
-    __slots__ = ("_idle_timeout_s", "head_bytes", "head_since", "idle_since", "in_head")
+    __slots__ = (
+        "_idle_timeout_s",
+        "_unread_bytes",
+        "_unread_since",
+        "body_bytes",
+        "first_bytes",
+        "head_bytes",
+        "head_since",
+        "idle_since",
+        "in_body",
+        "in_head",
+        "packet_bytes",
+    )
 
     def __init__(self, idle_timeout_s: float, now: float) -> None:
         self._idle_timeout_s = idle_timeout_s
-        self.in_head = False
-        self.head_bytes = 0
-        self.head_since = self.idle_since = now
+        self.in_head = self.in_body = False
+        self.head_bytes = self.body_bytes = self.packet_bytes = self.first_bytes = self._unread_bytes = 0
+        self.head_since = self.idle_since = self._unread_since = now
 
     def head_is_too_slow(self, now: float) -> bool:
         return self.head_since > 0 and now >= self.head_since + HEAD_TIMEOUT_S
+
+    def client_reads_nothing(self, now: float, unread: int) -> bool:
+        """Whether no byte of what is written, `unread` bytes of which wait here, was taken for too long.
+
+        To be asked at every check of the times: it compares with the time before.
+        """
+        if not unread or unread != self._unread_bytes:
+            self._unread_bytes, self._unread_since = unread, now
+            return False
+        return now >= self._unread_since + UNREAD_TIMEOUT_S
 
     def seconds_left(self, now: float, answering: bool) -> float:
         """Seconds until the next check; 0 or less if a limit is passed now.

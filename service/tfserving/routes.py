@@ -155,6 +155,7 @@ class TensorFlowServing:
 def router(serving: TensorFlowServing) -> APIRouter:
     """All routes: for the served version, a version by number, and a version by label."""
     routes = APIRouter(tags=["TensorFlow Serving"], responses={400: ERROR, 404: ERROR})
+    routes.add_api_route("/v1/models", _names, methods=["GET"], summary="Names of the models that answer")
     for path, select in PATHS.items():
         nameless = path.rpartition("{")[0] + ":{verb}"  # else ":predict" would match as a name
         routes.add_api_route(nameless, _nameless, methods=METHODS, include_in_schema=False)
@@ -176,6 +177,11 @@ def _add_verb(
     async def _(request: Request, name: Name, version: str = Depends(select)) -> Response:
         body = await serving.call(verb, name, version, request.scope, request.receive)
         return Response(body, media_type="application/json")
+
+
+async def _names(engine: EngineDep) -> dict[str, list[str]]:
+    """As KServe's V1 protocol lists them; TensorFlow Serving has no such call."""
+    return {"models": engine.names()}
 
 
 async def _nameless(verb: str) -> None:

@@ -91,6 +91,6 @@ def test_head_is_get_without_its_body(server: Server, path: str) -> None:
     assert answer.headers["content-type"] == server.client.get(path).headers["content-type"]
 
 
-@pytest.mark.parametrize("path", ["/predict", "/v2", "/v1/models/digits"])
+@pytest.mark.parametrize("path", ["/predict", "/v2/models/digits/infer", "/v1/models/digits:predict"])
 def test_head_where_there_is_nothing_to_get(server: Server, path: str) -> None:
     assert server.client.head(path).status_code == 405

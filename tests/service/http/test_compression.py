@@ -69,9 +69,27 @@ def test_a_damaged_body_is_rejected_or_whole(data: bytes, how: tuple[bytes, Any]
 @pytest.mark.parametrize(("encoding", "packer"), PACKERS)
 def test_a_body_cut_short_or_continued_is_rejected(encoding: bytes, packer: Any) -> None:
     packed = packer(b"hello" * 1000)
-    for wrong in (packed[:-1], packed[: len(packed) // 2], packed[:1], packed + b"x", packed + packed):
+    twice = [] if packer is gzip.compress else [packed + packed]  # only gzip may have several members
+    for wrong in (packed[:-1], packed[: len(packed) // 2], packed[:1], packed + b"x", packed + packed[:-1], *twice):
         with pytest.raises(BadRequest, match=r"compressed"):
             unpacked(wrong, encoding)
+
+
+@pytest.mark.parametrize("sizes", [(5, 5), (0, 7, 0), (100_000, 3), (3, 100_000, 3), (30_000,) * 30, (1,) * 2000])
+def test_gzip_of_several_members(sizes: tuple[int, ...]) -> None:
+    parts = [bytes([i % 251]) * size for i, size in enumerate(sizes)]
+    packed, whole = b"".join(map(gzip.compress, parts)), b"".join(parts)
+    assert unpacked(packed, b"gzip") == unpacked(packed, b"gzip", len(whole)) == whole
+    with pytest.raises(PayloadTooLarge):
+        unpacked(packed, b"gzip", len(whole) - 1)
+    for wrong in (packed[:-1], packed + b"x", packed + gzip.compress(b"a")[:5]):
+        with pytest.raises(BadRequest):
+            unpacked(wrong, b"gzip")
+
+
+def test_gzip_of_very_many_members_is_refused() -> None:
+    with pytest.raises(BadRequest):
+        unpacked(gzip.compress(b"") * 500_000, b"gzip")
 
 
 @pytest.mark.parametrize(("encoding", "packer"), PACKERS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.server.limits import HEAD_TIMEOUT_S, Limits
+from service.server.limits import HEAD_TIMEOUT_S, UNREAD_TIMEOUT_S, Limits
 
 IDLE_S = 75.0
 MADE = 1000.0  # when the connection was made
@@ -32,3 +32,13 @@ def test_nothing_runs_out_while_a_request_is_answered() -> None:
     limits.head_since = MADE + 1000
     assert limits.seconds_left(MADE + 2000, answering=True) == HEAD_TIMEOUT_S
     assert limits.seconds_left(MADE + 2010, answering=False) == HEAD_TIMEOUT_S - 10
+
+
+def test_an_answer_of_which_no_byte_is_taken_for_too_long() -> None:
+    limits = Limits(IDLE_S, MADE)
+    assert not limits.client_reads_nothing(MADE + 500, 0)
+    assert not limits.client_reads_nothing(MADE + 1000, 70_000)
+    assert not limits.client_reads_nothing(MADE + 1000 + UNREAD_TIMEOUT_S - 1, 70_000)
+    assert limits.client_reads_nothing(MADE + 1000 + UNREAD_TIMEOUT_S, 70_000)
+    assert not limits.client_reads_nothing(MADE + 2000, 69_999)  # some bytes were
+    assert not limits.client_reads_nothing(MADE + 2000 + UNREAD_TIMEOUT_S - 1, 69_999)

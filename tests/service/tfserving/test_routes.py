@@ -267,7 +267,7 @@ def test_an_unknown_model_is_404(server: Server, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1", "/v1/", "/v1/models", "/v1/models/digits:explain", "/v1/models/digits/versions/x:predict"]
+    "path", ["/v1", "/v1/", "/v1/models/", "/v1/models/digits:explain", "/v1/models/digits/versions/x:predict"]
 )
 def test_nothing_there_is_404(server: Server, path: str) -> None:
     refused(server.client.post(path, json={}), 404)
