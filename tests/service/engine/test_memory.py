@@ -25,10 +25,15 @@ from tests.support.hostile import loops
 from tests.support.models import BROKEN, digit, digits, publish
 
 
+OF_OTHERS: set[threading.Thread] = set()  # threads that earlier tests left running
+
+
 @pytest.fixture(autouse=True)
 def no_collector() -> Iterator[None]:
     gc.collect()
     gc.disable()
+    OF_OTHERS.clear()
+    OF_OTHERS.update(threading.enumerate())
     yield
     gc.enable()
 
@@ -51,7 +56,7 @@ def parts(version: Any) -> list[weakref.ref[Any]]:
 def alive(references: list[weakref.ref[Any]]) -> list[Any]:
     """Those that still exist once the threads of big arrays, which were told to end, have."""
     for thread in threading.enumerate():
-        if thread.name.startswith("big-arrays"):
+        if thread.name.startswith("big-arrays") and thread not in OF_OTHERS:
             thread.join(timeout=30)
     return [found for reference in references if (found := reference()) is not None]
 

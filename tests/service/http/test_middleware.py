@@ -68,7 +68,7 @@ def metrics(context: Context) -> str:
         ("POST", "/things/x/parts/7", "by pattern POST {'name': 'x', 'part': '7'}"),
         ("POST", "/things/x/parts/7/more", "inner POST None"),
         ("HEAD", "/anything", "inner GET None"),
-        ("HEAD", "/v2/models/x", "inner HEAD None"),  # /v1 and /v2 answer HEAD as their protocols do
+        ("HEAD", "/v2/models/x", "inner GET None"),  # answered as GET; the server sends no body
         ("HEAD", "/v10", "inner GET None"),
     ],
 )

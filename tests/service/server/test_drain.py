@@ -191,9 +191,11 @@ def test_a_stream_of_requests_sees_no_error_while_load_balancers_are_told(
         with stream(server.port) as asking:
             wait_for(lambda: len(asking.statuses) > 100)
             server.process.send_signal(signal.SIGTERM)
+            told = time.monotonic()
             wait_for(lambda: not ready(server.port))
             before = len(asking.statuses)
             wait_for(lambda: len(asking.statuses) > before + 100)
+            wait_for(lambda: time.monotonic() > told + 1.5)  # signals within a second are one stop
         _, log = server.stop()  # told twice: it does not wait for the end of drain_s
     assert set(asking.statuses) == {200}
     assert asking.problems == []
