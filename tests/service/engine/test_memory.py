@@ -24,7 +24,6 @@ from service.telemetry.metrics import Meter
 from tests.support.hostile import loops
 from tests.support.models import BROKEN, digit, digits, publish
 
-
 OF_OTHERS: set[threading.Thread] = set()  # threads that earlier tests left running
 
 

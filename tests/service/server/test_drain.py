@@ -299,6 +299,14 @@ def test_idle_connections_hold_nobody_up(models_dir: Path, tmp_path: Path) -> No
         assert server.stop()[0] == 0
 
 
+def runs(process: psutil.Process) -> bool:
+    """Whether it has not ended yet."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def processes_of(server: Server) -> list[psutil.Process]:
     return [psutil.Process(server.process.pid), *worker_processes(server)]
 
@@ -347,7 +355,7 @@ def test_a_worker_that_stops_alone_leaves_its_port_to_the_others(models_dir: Pat
             wait_for(lambda: len(asking.statuses) > 50)
             first = processes_of(server)[1]
             first.send_signal(signal.SIGTERM)
-            while first.is_running() and first.status() != psutil.STATUS_ZOMBIE:
+            while runs(first):
                 assert ready(server.port)
             wait_for(lambda: len(processes_of(server)) == 3)
         assert ready(server.port)
