@@ -1,6 +1,7 @@
 """What a process gives up, for good, before it runs a model that nobody has tried yet. Standard library and Landlock.
 
 Two layers, neither of which needs privileges:
+
 - Resource limits, on every Unix. No file descriptor can be opened any more, so neither a file nor a socket; no process
   or thread started (not enforced for root); nothing written to disk; CPU time and memory are bounded.
 - Landlock, where the kernel has it (Linux 5.13 or newer, and enabled) and the package `landlockpy` is installed: no
