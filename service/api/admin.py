@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Request
 
 from service.api.models import numbered
 from service.api.schemas import Promoted, problem_responses
 from service.context import Context
 from service.engine.validation import check
-from service.errors import Conflict, ModelBroken
+from service.errors import Conflict, InvalidValue, ModelBroken
+from service.http.body import read_body
 from service.http.deps import ContextDep, Name, admin_only
 from service.repository.writer import RepositoryWriter
 
+MAX_BODY_BYTES = 64 * 1024
+
+
+async def _no_body(request: Request, context: ContextDep) -> None:
+    """A body is never ignored: `{"version": 3}` sent to rollback would serve another version than 3."""
+    body = await read_body(request.scope, request.receive, context.settings, MAX_BODY_BYTES)
+    if body.strip() not in (b"", b"{}"):
+        raise InvalidValue("This call takes no body: what it needs is in the path. Send it without one.", "body")
+
+
 router = APIRouter(
-    tags=["models"], dependencies=[Depends(admin_only)], responses=problem_responses(401, 403, 404, 409, 422, 503)
+    tags=["models"],
+    dependencies=[Depends(admin_only), Depends(_no_body)],
+    responses=problem_responses(401, 403, 404, 409, 413, 422, 503),
 )
 
 

@@ -52,6 +52,6 @@ class Rejected(Exception):
 
 
 NOT_HTTP = Rejection(
-    400, "This is no HTTP/1.1 request; check its method, its headers, and its Content-Length or its chunks."
+    400, "This is not an HTTP/1.1 request; check the method, the headers, and Content-Length or the chunks."
 )
-INTERNAL_ERROR = Rejection(500, "Something went wrong here, not in your request. Try again.")
+INTERNAL_ERROR = Rejection(500, problems.INTERNAL_ERROR)
