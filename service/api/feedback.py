@@ -10,7 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 from service.api.schemas import RequestBody, problem_responses
-from service.errors import NotFound
+from service.digits import Pixels
+from service.errors import InvalidValue, NotFound
 from service.feedback.recent import RecentPredictions
 from service.feedback.store import Correction
 from service.http.deps import FeedbackDep, RecentDep
@@ -80,9 +81,19 @@ async def stats(writer: FeedbackDep) -> dict[str, Any]:
     return await writer.stats()
 
 
+def _pixels(digit: list[Any]) -> Pixels:
+    """uint8 (28, 28). Raises InvalidValue, which names the place in this request."""
+    try:
+        pixels: Pixels = digits_from_list([digit], 1)[0]
+    except InvalidValue as error:
+        here = [text.replace("instances[0]", "digit") for text in (str(error), error.field or "digit")]
+        raise InvalidValue(here[0], here[1]) from None
+    return pixels
+
+
 def _correction(feedback: Feedback, recent: RecentPredictions) -> Correction:
     if feedback.digit is not None:
-        return Correction(digits_from_list([feedback.digit], 1)[0], feedback.label)
+        return Correction(_pixels(feedback.digit), feedback.label)
     answer = recent.find((feedback.request_id or "").encode(), feedback.index)
     if answer is None:
         raise NotFound("That prediction is no longer remembered, or was never made; send the digit itself.")

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -112,3 +113,13 @@ def test_an_unknown_field_is_rejected_and_nothing_is_stored(server: Server, name
         f"There is no field '{shown}' in this request; the fields are label, request_id, index, digit."
     )
     assert server.client.get("/feedback/stats").json() == before
+
+
+@pytest.mark.parametrize(
+    ("digit", "field"),
+    [([0] * 783, "digit"), ([300] + [0] * 783, "digit[0]"), ([[0] * 28] * 27 + [[0] * 27], "digit[27]")],
+)
+def test_a_bad_digit_is_named_as_it_was_sent(server: Server, digit: list[Any], field: str) -> None:
+    answer = httpx.post(f"{server.url}/feedback", json={"digit": digit, "label": 1})
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert answer.json()["detail"].startswith(field)
