@@ -70,7 +70,7 @@ def test_it_is_the_whole_service(client: httpx.Client) -> None:
     assert client.get("/v2/health/ready").status_code == 200
     assert client.get("/v1/models/digits").status_code == 200
     assert "digits_request_duration_seconds" in client.get("/metrics").text
-    assert "Digit" in client.get("/").text
+    assert "Digit" in client.get("/", headers={"Accept": "text/html"}).text
 
 
 def test_refusals_are_ours(client: httpx.Client) -> None:
