@@ -42,11 +42,6 @@ def error_response(path: str, status: int, detail: str, headers: dict[str, str] 
     return Response(body, status, headers, media_type)
 
 
-def problem(status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
-    """A response with a problem document, whatever the path."""
-    return error_response("", status, detail, headers, **more)
-
-
 def from_error(error: DigitsError, path: str) -> Response:
     """The response for a DigitsError; an InvalidValue adds `field`."""
     where = {"field": error.field} if isinstance(error, InvalidValue) and error.field else {}
