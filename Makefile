@@ -29,7 +29,7 @@ else
 endif
 
 .PHONY: test-fast
-test-fast: $(VENV)/.dev  ## run the tests that need no TensorFlow, no browser and little time: about two minutes
+test-fast: $(VENV)/.dev  ## run the tests that need no TensorFlow, no browser and little time: under a minute
 	$(BIN)/python -m $(PYTEST) -m "not slow" --ignore=tests/training $(ARGS)
 
 .PHONY: coverage

@@ -106,6 +106,7 @@ def server(folder: Path) -> Iterator[Server]:
 RUN = [page for page in PAGES if any(ADDRESS in block.text for block in blocks(page) if block.language != "text")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_the_examples_of_a_page_run(page: Path, folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)

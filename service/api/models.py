@@ -89,10 +89,11 @@ async def one(context: ContextDep, name: Name, text: WantsText) -> Response | di
     if text:
         return PlainTextResponse(_table(engine.served(name).card))
     last = await context.volume.call(repository.last_rollout, name)
+    plan = None if model.plan and model.plan.has_ended(last) else model.plan
     return _versions(engine, name, model) | {
         "labels": model.labels,
         "workers": _workers(context.scoreboard, name),
-        "trial": model.plan and _trial(context.scoreboard, name, model.plan),
+        "trial": plan and _trial(context.scoreboard, name, plan),
         "last_trial": last,
     }
 

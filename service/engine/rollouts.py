@@ -51,6 +51,8 @@ class Rollouts:
             running = None
         if plan and plan.id in self._verdicts:
             await self._end(name, plan, self._verdicts[plan.id])
+        elif plan and plan.version == seen.current == self._engine.served(name).version:
+            await self._end(name, plan, "promoted: by hand, or by a worker that was killed before it could say why")
         elif plan and running:
             await self._judge(name, plan, running)
         elif plan and plan.version != self._engine.served(name).version and self._retries.is_due(name, plan.version):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -32,6 +33,8 @@ from service.repository.card import Card
 from service.repository.repository import Repository
 
 TIMEOUT_S, KILL_TIMEOUT_S = 30.0, 2.0
+# Variables of the shell, the dynamic loader, Python and ONNX Runtime
+NEEDED = re.compile("(PATH|HOME|TMPDIR|TZ|LANG|VIRTUAL_ENV|SYSTEMROOT)$|LC_|LD_|PYTHON|ORT_")
 REJECTED, INTERRUPTED = 3, 4  # exit codes of the try-out, with a sentence
 CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE, -signal.SIGSYS}
 
@@ -135,8 +138,8 @@ async def _start(root: Path, name: str, version: int, operators: str) -> asyncio
 
 
 def _environment(operators: str) -> dict[str, str]:
-    """Ours without our settings, which hold the admin key; and one thread, since a sandbox confines only one."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DIGITS_")}
+    """What an interpreter needs to start, and no secret; and one thread, since a sandbox confines only one."""
+    kept = {name: value for name, value in os.environ.items() if NEEDED.match(name)}
     return kept | {ENVIRONMENT: operators, "OPENBLAS_NUM_THREADS": "1"}
 
 

@@ -158,11 +158,15 @@ class Repository:
         return tuple(map(identity, paths))
 
     def rollout(self, name: str) -> RolloutPlan | None:
-        """The plan of the running rollout; None if there is none or its file cannot be read."""
+        """The plan of the running rollout; None if there is none or its file cannot be read.
+
+        A rollout is over once its verdict is written, even if the writer was killed before it removed the plan.
+        """
         try:
-            return RolloutPlan.from_json(self._read(self.root / name / "trial.json"))
+            plan = RolloutPlan.from_json(self._read(self.root / name / "trial.json"))
         except (OSError, ValueError, TypeError):
             return None
+        return None if plan.has_ended(self.last_rollout(name)) else plan
 
     def rollout_is_over(self, name: str) -> bool:
         """Whether there surely is no rollout: the model's folder can be read, and holds no plan that can be read."""
@@ -182,7 +186,7 @@ class Repository:
         return False
 
     def last_rollout(self, name: str) -> dict[str, Any] | None:
-        """Result of the last rollout: version, verdict, time; None if there is none or its file cannot be read."""
+        """Result of the last rollout: id, version, verdict, time; None if there is none or its file cannot be read."""
         try:
             return parse_card(self._read(self.root / name / "last_trial.json"))
         except (OSError, ValueError, TypeError):

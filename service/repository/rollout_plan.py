@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class RolloutPlan:
         if share > self.max_disagreement:
             return f"rolled back: {share:.2%} of {compared} digits differ (limit {self.max_disagreement:.2%})"
         return f"promoted: {share:.2%} of {compared} digits differ (limit {self.max_disagreement:.2%}), {errors} failed"
+
+    def has_ended(self, last: dict[str, Any] | None) -> bool:
+        """Whether `last`, the result of the model's last rollout, is the result of this one."""
+        return last is not None and last.get("id") == self.id
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), indent=2).encode() + b"\n"

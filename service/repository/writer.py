@@ -143,7 +143,7 @@ class RepositoryWriter(Repository):
             running = self.rollout(name)
             if running is None or running.id != plan.id:
                 return False
-            ended = {"version": plan.version, "verdict": verdict, "ended": _now()}
+            ended = {"id": plan.id, "version": plan.version, "verdict": verdict, "ended": _now()}
             if verdict.startswith("promoted"):
                 self._promote(name, plan.version)
             replace(self.root / name / "last_trial.json", json.dumps(ended).encode() + b"\n")

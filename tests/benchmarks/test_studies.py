@@ -28,6 +28,7 @@ def cells(page: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines()[2:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_it_tells_its_options(study: str) -> None:
     assert "usage:" in run("-m", f"benchmarks.studies.{study}", "--help")
@@ -39,6 +40,7 @@ def test_the_benchmark_tells_its_options_with_the_standard_library_alone() -> No
     assert all(option in page for option in ("--only", "--quick", "--workloads", "--floors", "--report"))
 
 
+@pytest.mark.slow
 def test_the_stages_reach_the_service_and_get_right_answers() -> None:
     """The study calls internals of the service, so it is what a renaming breaks first."""
     rows = cells(run("-m", "benchmarks.studies.stages", "--repeats", "1", "--together", "2"))
@@ -66,6 +68,7 @@ print(call(app, "GET", "/metrics").body.decode())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("modules", "counted"), [((), True), (("benchmarks.studies.unobserved",), False)])
 def test_unobserved_takes_the_metrics_out(tmp_path: Path, modules: tuple[str, ...], counted: bool) -> None:
     page = run("-c", PROGRAM, str(tmp_path / "feedback.sqlite"), *modules)

@@ -26,7 +26,7 @@ class Faults:
     def environ(self) -> dict[str, str]:
         """What a program must be started with."""
         below = ":".join(map(str, self._folders))
-        return {"LD_PRELOAD": str(self._library), "FAULTS_CONTROL": str(self._control), "FAULTS_BELOW": below}
+        return {"LD_PRELOAD": str(self._library), "LD_FAULTS_CONTROL": str(self._control), "LD_FAULTS_BELOW": below}
 
     def set(self, *lines: str) -> None:
         """Replace all faults: `fail 5 open`, `hang 0 all`, ... as shim.c has them."""

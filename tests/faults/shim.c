@@ -1,13 +1,13 @@
 /* Makes file calls below chosen folders slow, endless or fail, and moves the clock: LD_PRELOAD=shim.so.
 
-   FAULTS_BELOW    folders, absolute, separated by ':'
-   FAULTS_CONTROL  a file outside of them, read at every call, so that faults come and go while a program runs:
-                     delay MILLISECONDS OPERATIONS
-                     hang 0 OPERATIONS            until the line is gone
-                     fail ERRNO OPERATIONS [N]    every call, or only the N-th of this process since the line came
-                     kill 0 OPERATIONS [N]        SIGKILL to this process at such a call
-                     clock SECONDS                the real-time clock is so much ahead
-                   OPERATIONS: open,create,stat,list,read,write,fsync,rename,unlink,mkdir with commas, or all */
+   LD_FAULTS_BELOW    folders, absolute, separated by ':' (LD_, so that the try-out of a model keeps it)
+   LD_FAULTS_CONTROL  a file outside of them, read at every call, so that faults come and go while a program runs:
+                        delay MILLISECONDS OPERATIONS
+                        hang 0 OPERATIONS            until the line is gone
+                        fail ERRNO OPERATIONS [N]    every call, or only the N-th of this process since the line came
+                        kill 0 OPERATIONS [N]        SIGKILL to this process at such a call
+                        clock SECONDS                the real-time clock is so much ahead
+                      OPERATIONS: open,create,stat,list,read,write,fsync,rename,unlink,mkdir with commas, or all */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -29,7 +29,7 @@ static long matches; /* calls that the line with an N was about */
 static char counted[300];
 
 static int control(char *text, size_t size) {
-    const char *name = getenv("FAULTS_CONTROL");
+    const char *name = getenv("LD_FAULTS_CONTROL");
     long file = name ? syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0) return 0;
     long length = syscall(SYS_read, file, text, size - 1);
@@ -39,7 +39,7 @@ static int control(char *text, size_t size) {
 }
 
 static int is_below(const char *path) {
-    const char *folders = getenv("FAULTS_BELOW");
+    const char *folders = getenv("LD_FAULTS_BELOW");
     while (folders && *folders) {
         const char *end = strchrnul(folders, ':');
         size_t length = end - folders;
@@ -108,7 +108,7 @@ static int fault_at(int folder, const char *path, const char *operation) {
 
 static int fault_of(int file, const char *operation) {
     char link[64], path[PATH_MAX];
-    if (!getenv("FAULTS_BELOW")) return 0;
+    if (!getenv("LD_FAULTS_BELOW")) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
     long length = syscall(SYS_readlinkat, AT_FDCWD, link, path, sizeof path - 1);
     if (length < 0) return 0;

@@ -82,6 +82,7 @@ def test_a_thread_gives_way_and_stays_within_what_the_system_allows() -> None:
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_binary", [False, True])
 @pytest.mark.parametrize(("name", "values", "count"), CLASSES)
 def test_classes_over_v2(name: str, values: Any, count: int, in_binary: bool) -> None:

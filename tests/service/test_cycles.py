@@ -36,6 +36,8 @@ from tests.support.asgi import acall
 from tests.support.bodies import MULTIPART, as_csv, as_image, as_json, as_multipart, as_npy
 from tests.support.models import digits, publish
 
+pytestmark = pytest.mark.slow
+
 LARGE_BYTES = 4096
 FORBIDDEN = (Model, LoadedVersion, Connection)
 OCTETS, JSON = "application/octet-stream", "application/json"

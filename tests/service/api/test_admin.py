@@ -23,6 +23,7 @@ def app(tmp_path: Path) -> FastAPI:
     return create_app(Settings(**settings))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [b'{"version": 1}', b"1", b"version=1", b"[]"])
 @pytest.mark.parametrize("path", ["/models/digits/rollback", "/models/digits/versions/1/promote"])
 def test_a_body_is_rejected(app: FastAPI, path: str, body: bytes) -> None:
@@ -32,6 +33,7 @@ def test_a_body_is_rejected(app: FastAPI, path: str, body: bytes) -> None:
     assert call(app, "GET", "/models/digits").json()["current"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [b"", b"{}", b" {} "])
 def test_no_body_or_an_empty_object_is_accepted(app: FastAPI, body: bytes) -> None:
     assert call(app, "POST", "/models/digits/rollback", body, KEY).json()["current"] == 1

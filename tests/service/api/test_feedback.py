@@ -20,6 +20,7 @@ from tests.support.server import Server
 OCTETS = {"content-type": "application/octet-stream"}
 
 
+@pytest.mark.slow
 def test_nothing_acknowledged_is_lost_with_a_killed_writer(tmp_path: Path) -> None:
     """The service is killed in the middle of a stream of feedback: what it said 201 to is in the file."""
     publish(tmp_path / "models")

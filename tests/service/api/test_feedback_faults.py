@@ -152,6 +152,7 @@ def test_the_limit_holds_over_workers(tmp_path: Path) -> None:
     assert len(tally.stored) == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_predict_answers_while_another_process_holds_the_lock(tmp_path: Path, workers: int) -> None:
     """The lock is held until /predict has answered many times: one that waited for it would never end."""

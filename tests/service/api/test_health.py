@@ -73,6 +73,7 @@ def big_requests() -> dict[str, tuple[bytes, dict[str, str]]]:
 BIG = ["CSV", "JSON", "npy", "four large pictures"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BIG)
 def test_live_is_answered_while_a_big_request_is_read_and_run(app: FastAPI, kind: str) -> None:
     """It is done in pieces or in a thread: nobody waits for all of it, nor, where it takes long, for half.

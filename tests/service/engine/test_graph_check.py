@@ -132,6 +132,7 @@ def test_loading_refuses_before_onnx_runtime_sees_the_file(
         Model.load(HOSTILE["external data"][0], operators=EVERYTHING)
 
 
+@pytest.mark.slow
 def test_mutations_of_a_good_file_are_refused_or_behave_as_it_does() -> None:
     """In a process confined like the try-out. A mutant that ends its process would be refused there; none does."""
     command = [sys.executable, "-m", "tests.support.mutants", "0", str(MUTATIONS)]
@@ -149,6 +150,7 @@ def some(files: list[bytes]) -> list[bytes]:
     return files if os.environ.get("DIGITS_HOSTILE") else files[::9]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_no_hostile_file_passes_its_try_out(tmp_path: Path, kind: str) -> None:
     """With all operators allowed, and so beyond the walk: what hangs or grows does so in its own process, not long."""

@@ -105,6 +105,24 @@ def test_a_shadow_answers_nobody_and_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_candidate_that_is_promoted_by_hand_is_on_trial_no_more(tmp_path: Path) -> None:
+    """Else a rollback would begin the trial anew."""
+    publish(tmp_path)
+    publish(tmp_path, promote=False)
+    with Server(tmp_path) as server:
+        writer = RepositoryWriter(tmp_path)
+        writer.start_rollout("digits", RolloutPlan(2, percent=100))
+        until(server, lambda found: ask(server, "any", 3) and on_trial(found))
+        writer.promote("digits", 2)
+        ended = until(server, lambda found: found["last_trial"] is not None)
+        assert ended["trial"] is None
+        assert ended["last_trial"]["verdict"].startswith("promoted: by hand")
+        writer.rollback("digits")
+        until(server, lambda found: found["version"] == 1)
+        assert server.client.get("/models/digits").json()["trial"] is None
+
+
+@pytest.mark.slow
 def test_a_broken_candidate_ends_its_trial_and_harms_nobody(tmp_path: Path) -> None:
     publish(tmp_path)
     publish(tmp_path, promote=False)

@@ -22,6 +22,8 @@ from tests.support.hostile import loops
 from tests.support.models import card_for, classifier, digit, publish, publish_broken
 from tests.support.server import Server
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 60
 OCTETS = {"content-type": "application/octet-stream"}
 LIMITS = {"allowed_operators": "Loop", "run_timeout_s": 2}

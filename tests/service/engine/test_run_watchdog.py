@@ -36,6 +36,7 @@ def looping() -> Model:
     return Model.load(loops(), operators=Operators.parse("Loop"), watchdog=RunWatchdog(0.3))
 
 
+@pytest.mark.slow
 def test_a_run_that_never_ends_is_ended_and_the_model_goes_on(looping: Model) -> None:
     for value in (3, 4, 5):
         with pytest.raises(RunTimeout, match=r"took longer than 0\.3 s"):

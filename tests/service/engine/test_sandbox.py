@@ -78,6 +78,7 @@ def test_landlock_too(tmp_path: Path) -> None:
     assert found["allocate 64 MB"] == "possible"
 
 
+@pytest.mark.slow
 def test_cpu_time_is_bounded(tmp_path: Path) -> None:
     code, _ = confined(tmp_path, "burn")
     assert code < 0  # ended by SIGXCPU, or by SIGKILL a second later

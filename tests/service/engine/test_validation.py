@@ -37,6 +37,7 @@ def test_a_good_version_gives_its_card_and_its_model(tmp_path: Path) -> None:
     asyncio.run(validation.check(tmp_path, "digits", 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_broken_version_gives_the_same_message_in_both_processes(tmp_path: Path, kind: str) -> None:
     publish_broken(tmp_path, BROKEN[kind], **card_for(classifier()))
@@ -73,7 +74,7 @@ def test_a_version_that_does_not_exist(tmp_path: Path) -> None:
 
 def program(root: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error", "-m", "service.engine.validation", str(root), "digits", "1"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=validation._environment("exporter"), capture_output=True, text=True, timeout=60)
 
 
 def test_the_program_prints_the_hash_of_a_good_version_and_one_sentence_about_a_broken_one(tmp_path: Path) -> None:
@@ -88,6 +89,7 @@ def test_the_program_prints_the_hash_of_a_good_version_and_one_sentence_about_a_
     assert ended.stderr.endswith(".\n")
 
 
+@pytest.mark.slow
 def test_a_version_that_hangs_is_ended_and_leaves_no_process(tmp_path: Path) -> None:
     """Its model loops for ever on every digit."""
     publish_broken(tmp_path, loops(always=True), **card_for(classifier()))
@@ -122,11 +124,14 @@ def test_what_was_tried_is_what_is_loaded(tmp_path: Path) -> None:
         load(tried=tried)
 
 
-def test_the_admin_key_is_not_in_the_environment_of_the_try_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DIGITS_ADMIN_KEY", "secret")
+def test_no_secret_is_in_the_environment_of_the_try_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DIGITS_ADMIN_KEY", "AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "PATH_TO_KEY"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/usr/local/cuda/lib64")
     found = validation._environment("onnx")
     assert "secret" not in found.values()
     assert found["DIGITS_ALLOWED_OPERATORS"] == "onnx"
+    assert found["LD_LIBRARY_PATH"] == "/usr/local/cuda/lib64"
 
 
 def test_memory_that_a_model_asks_for_is_bounded(tmp_path: Path) -> None:

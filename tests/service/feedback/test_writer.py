@@ -95,6 +95,7 @@ async def test_those_that_wait_share_transactions(tmp_path: Path) -> None:
     assert sum(transactions) == 500
 
 
+@pytest.mark.slow
 @in_a_loop
 async def test_after_a_pause_the_file_is_closed_and_complete(tmp_path: Path) -> None:
     async with writing(tmp_path / "f.sqlite") as writer:
@@ -281,6 +282,7 @@ async def test_refusals_leave_nothing_in_memory(tmp_path: Path) -> None:
             gc.enable()
 
 
+@pytest.mark.slow
 @in_a_loop
 async def test_a_disk_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
     """The thread stands still in a transaction: its caller is told of the doubt, others that nothing was stored."""

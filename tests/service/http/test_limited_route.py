@@ -43,6 +43,7 @@ def test_a_compressed_body_is_limited_by_what_it_unpacks_to(server: Server) -> N
     assert server.client.post("/feedback", content=bomb, headers=headers).status_code == 413
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_come_is_not_waited_for_forever(impatient: Server) -> None:
     with impatient.socket() as connection:
         connection.sendall(

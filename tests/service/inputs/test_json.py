@@ -125,6 +125,7 @@ def test_zeros_and_ones_are_pixels_but_shares_are_not() -> None:
     assert error.field == "instances[1]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["true", "false", "null", '"1"', "256", "-1", "[]", "{}", "1e300", "255.1"])
 @pytest.mark.parametrize("flat", [False, True], ids=["nested", "flat"])
 @pytest.mark.parametrize("place", [0, 41, 99])

@@ -37,6 +37,7 @@ def test_the_server() -> None:
     assert "statistics" in found["extensions"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("version", "outputs"),
     [
@@ -61,6 +62,7 @@ def test_a_version_lists_its_own_outputs_and_all_served_versions(
     assert [group["kind"] for group in config["instance_group"]] == ["KIND_CPU"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "version"), [("", ""), ("nothing", ""), ("digits", "3"), ("digits", "latest")])
 def test_models_and_versions_that_are_not_served(app: FastAPI, model: str, version: str) -> None:
     for read in (

@@ -22,6 +22,8 @@ from tests.support.models import digit, digits, publish, written
 from tests.support.server import Server
 from tests.support.v2 import publish_with_lecture_output, with_lecture_output
 
+pytestmark = pytest.mark.slow
+
 KEY = {"Authorization": "Bearer open sesame"}
 OUTPUTS = ["probabilities", "lecture_output"]
 

@@ -169,6 +169,23 @@ def test_a_rollout_is_stored_and_ended_once(repository: RepositoryWriter) -> Non
     assert (ended["version"], ended["verdict"]) == (2, "rolled back: for a reason")
 
 
+def test_a_rollout_whose_plan_is_left_after_its_verdict_is_over(repository: RepositoryWriter) -> None:
+    """As a writer leaves it that is killed between the two."""
+    for _ in range(2):
+        publish(repository)
+    repository.promote("digits", 1)
+    plan = RolloutPlan(2, percent=5)
+    repository.start_rollout("digits", plan)
+    stored = (repository.root / "digits" / "trial.json").read_bytes()
+    assert repository.end_rollout("digits", plan, "rolled back: for a reason")
+    (repository.root / "digits" / "trial.json").write_bytes(stored)
+    assert repository.rollout("digits") is None
+    assert not repository.end_rollout("digits", plan, "promoted: too late")
+    again = RolloutPlan(2, percent=5)
+    repository.start_rollout("digits", again)
+    assert repository.rollout("digits") == again
+
+
 def test_a_promoted_rollout_can_be_rolled_back(repository: RepositoryWriter) -> None:
     for _ in range(2):
         publish(repository)

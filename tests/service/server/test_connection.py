@@ -85,6 +85,7 @@ def test_an_absolute_target_with_a_path_is_served(server: Server, target: bytes)
     assert statuses(talk(server, ONE.replace(b"/predict", target), half_close=True)) == [200]
 
 
+@pytest.mark.slow
 def test_every_rejection_is_counted_and_has_one_line_in_the_log(models_dir: Path, tmp_path: Path) -> None:
     long = b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"
     requests = [line + b" HTTP/1.1\r\nHost: x\r\n\r\n" for line, _ in TARGETS]
@@ -209,6 +210,7 @@ def test_a_big_request_is_answered_too(server: Server, version: bytes) -> None:
     assert answer.count(b'"digit"') == 10_000
 
 
+@pytest.mark.slow
 def test_who_never_reads_is_cut_off(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half-closed or not, and whether or not the connection was to be closed after the answer."""
     monkeypatch.setattr("service.server.limits.UNREAD_TIMEOUT_S", 0.2)

@@ -146,6 +146,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[uvicorn.Config, uvic
     return configs[0], configs[1]
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(wanted=st.lists(requests(), min_size=1, max_size=4), data=st.data())
 def test_the_same_bytes_are_answered_the_same(

@@ -28,6 +28,8 @@ from tests.support.models import digit
 from tests.support.processes import worker_processes
 from tests.support.server import PATIENCE_S, Server
 
+pytestmark = pytest.mark.slow
+
 OCTETS = {"Content-Type": "application/octet-stream"}
 BODY = digit(3).tobytes()
 
@@ -180,7 +182,6 @@ def ready(port: int) -> bool:
         return False
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_stream_of_requests_sees_no_error_while_load_balancers_are_told(
     models_dir: Path, tmp_path: Path, workers: int
@@ -203,7 +204,6 @@ def test_a_stream_of_requests_sees_no_error_while_load_balancers_are_told(
     assert "Traceback" not in log
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_it_ends_well_after_drain_s(models_dir: Path, tmp_path: Path, workers: int) -> None:
     with Server(models_dir, workers=workers, drain_s=0.7, feedback_path=tmp_path / "f.sqlite") as server:
@@ -214,7 +214,6 @@ def test_it_ends_well_after_drain_s(models_dir: Path, tmp_path: Path, workers: i
     assert time.monotonic() - start > 0.6
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_requests_that_are_running_finish_and_new_ones_are_refused(
     models_dir: Path, tmp_path: Path, workers: int
@@ -256,7 +255,6 @@ def refusal(port: int) -> tuple[int, httpx.Headers] | None:
     return (answer.status_code, answer.headers) if answer.status_code != 200 else None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_end_of_the_grace_stops_it_at_once(models_dir: Path, tmp_path: Path, workers: int) -> None:
     settings = {"workers": workers, "drain_s": 0.1, "grace_s": 1, "feedback_path": tmp_path / "f.sqlite"}
@@ -268,7 +266,6 @@ def test_the_end_of_the_grace_stops_it_at_once(models_dir: Path, tmp_path: Path,
     assert "at once after the grace period of 1 s; requests cut short: 1" in log
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_second_signal_stops_it_at_once(models_dir: Path, tmp_path: Path, workers: int) -> None:
     settings = {"workers": workers, "grace_s": 3000, "feedback_path": tmp_path / "f.sqlite"}
@@ -282,7 +279,6 @@ def test_a_second_signal_stops_it_at_once(models_dir: Path, tmp_path: Path, work
     assert "at once after a second signal; requests cut short: " in log
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_waits_for_no_load_balancer(models_dir: Path, tmp_path: Path, workers: int) -> None:
     settings = {"workers": workers, "drain_s": 600, "grace_s": 3000, "feedback_path": tmp_path / "f.sqlite"}

@@ -31,6 +31,7 @@ orphans.reap()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks at processes as Linux shows them")
 def test_an_orphan_is_waited_for_and_our_own_children_are_left_to_us() -> None:
     ended = subprocess.run(

@@ -249,6 +249,7 @@ def test_an_idle_connection_is_closed_and_a_used_one_is_not(app: FastAPI) -> Non
     loop.run(steps())
 
 
+@pytest.mark.slow
 def test_a_slow_head_is_rejected_and_a_slow_answer_is_not(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """One second for a head here. The time begins with the connection, and again where a packet ends within a head."""
     for module in ("limits", "connection"):

@@ -79,6 +79,7 @@ def test_a_folder_that_cannot_be_created_is_a_sentence(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_service_says_that_it_cannot_start(models_dir: Path, tmp_path: Path, workers: int) -> None:
     (tmp_path / "file").touch()
@@ -88,6 +89,7 @@ def test_the_service_says_that_it_cannot_start(models_dir: Path, tmp_path: Path,
     assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_removed_is_created_again(models_dir: Path, tmp_path: Path) -> None:
     """Metrics are answered all the while, and after a moment both workers are in them again."""
     run_dir = tmp_path / "run"
@@ -104,6 +106,7 @@ def test_a_folder_that_is_removed_is_created_again(models_dir: Path, tmp_path: P
     assert "Traceback" not in log
 
 
+@pytest.mark.slow
 def test_a_folder_of_an_earlier_run_is_not_taken_for_this_one(models_dir: Path, tmp_path: Path) -> None:
     """A model that was unloaded by the service of before is served by this one."""
     (tmp_path / "digits.unloaded").touch()

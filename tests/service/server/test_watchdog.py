@@ -69,6 +69,8 @@ def test_short_work_is_no_stall() -> None:
 
 # -- the service --------------------------------------------------------------------------------------------------
 
+pytestmark = pytest.mark.slow
+
 BLOCKED = """
 import time
 from service.api import health

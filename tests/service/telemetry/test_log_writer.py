@@ -111,6 +111,7 @@ def wait_for(true: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_log_that_nobody_reads_holds_up_neither_answers_nor_the_end(
     models_dir: Path, tmp_path: Path, workers: int

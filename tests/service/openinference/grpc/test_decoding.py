@@ -79,6 +79,7 @@ def test_numbers_of_every_length_are_not_cut_in_two(top: int) -> None:
     assert opened(made.SerializeToString())[0] == made
 
 
+@pytest.mark.slow
 def test_raw_pixels_and_pictures() -> None:
     made = KIND(model_name="digits", raw_input_contents=[bytes(10**6), b"", bytes(10**6)])
     made.inputs.add(name="pixels", datatype="UINT8", shape=[9, 784]).parameters["x"].string_param = "y" * 100_000

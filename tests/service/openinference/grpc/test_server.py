@@ -114,6 +114,7 @@ def test_bytes_that_are_not_a_message(running: Server) -> None:
         assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+@pytest.mark.slow
 def test_too_much(models: Path, tmp_path: Path) -> None:
     limits = LIMITS | {"max_queue_rows": 1000}
     with (
@@ -255,6 +256,7 @@ def ask_on(target: str, over: threading.Event) -> collections.Counter[str]:
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_planned_stop_of_one_of_two_instances_costs_no_call(models: Path, tmp_path: Path, workers: int) -> None:
     """Clients that know both instances, with retries off: the one that stops sends them to the other first."""

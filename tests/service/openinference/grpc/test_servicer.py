@@ -105,6 +105,7 @@ def test_unknown_models_and_versions(client: Any) -> None:
     assert "2 (stable)" in refused(client, "StatusCode.NOT_FOUND", pixels(digits(3)), version="1")
 
 
+@pytest.mark.slow
 def test_versions_and_labels(tmp_path: Path) -> None:
     """Version 1 is served; 2, whose answers are one higher, is a canary that gets 0 % of requests."""
     publish(tmp_path)
@@ -123,6 +124,7 @@ def test_versions_and_labels(tmp_path: Path) -> None:
             refused(client, "StatusCode.NOT_FOUND", pixels(digits(4)), version=version)
 
 
+@pytest.mark.slow
 def test_a_canary_answers_with_the_outputs_that_it_has(tmp_path: Path) -> None:
     """Only requests that name the lecture's output, which the canary lacks, are answered by the stable version."""
     publish_with_lecture_output(tmp_path)
@@ -179,6 +181,7 @@ def test_the_aio_client_unloads_and_loads(running: Server) -> None:
     asyncio.run(all_of_it())
 
 
+@pytest.mark.slow
 def test_processes_can_be_started_beside_it(client: Any) -> None:
     """Each load validates the version in another process; gRPC's fork handlers made those crash now and then."""
     for _ in range(12):
@@ -186,6 +189,7 @@ def test_processes_can_be_started_beside_it(client: Any) -> None:
         client.load_model("shifted", headers=KEY)
 
 
+@pytest.mark.slow
 def test_load_and_unload_require_the_admin_key(client: Any, models: Path) -> None:
     for call in (client.load_model, client.unload_model):
         assert code_of(call, "digits") == "UNAUTHENTICATED"

@@ -213,6 +213,7 @@ def test_a_batcher_tells_of_every_row_once(requests: list[tuple[int, bool]]) -> 
     assert all(one.waited_ns >= 0 for one in told)
 
 
+@pytest.mark.slow
 def test_statistics_of_several_workers_over_their_sockets(tmp_path: Path) -> None:
     publish(tmp_path)
     with Server(tmp_path, workers=2, feedback_path=tmp_path / "f.sqlite") as server:
