@@ -23,6 +23,11 @@ DigitsError                     500   base; str(error) is the sentence that the 
 from __future__ import annotations
 
 
+def pluralize(number: int, what: str, plural: str = "") -> str:
+    """A number and its noun, for sentences: "1 byte", "2 bytes"."""
+    return f"{number} {what if number == 1 else plural or what + 's'}"
+
+
 class DigitsError(Exception):
     """Base of all errors. `str(error)` is one sentence that says what was wrong and what to do."""
 

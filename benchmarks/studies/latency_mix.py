@@ -29,7 +29,7 @@ from benchmarks.harness.options import base_parser
 
 MANY, PACE_S, LIMIT = 10_000, 1 / 50, 3.0
 Encode = Callable[[Pixels], forms.Body]
-BESIDE: dict[str, Encode | None] = {"nobody": None, "raw bodies": forms.raw_body, "JSON bodies": forms.json_body}
+OTHER_CLIENTS: dict[str, Encode | None] = {"nobody": None, "raw bodies": forms.raw_body, "JSON bodies": forms.json_body}
 Case = tuple[str, str]  # the other client's bodies; how the single digits are sent
 
 
@@ -51,10 +51,10 @@ def measure(arena: Arena, rounds: int, seconds: float) -> dict[Case, list[float]
     us = Entrant(contenders.US, arena)
     try:
         for _ in range(rounds):
-            for beside, encode in BESIDE.items():
+            for other, encode in OTHER_CLIENTS.items():
                 for how, pace in (("closed loop", 0.0), ("50 per second", PACE_S)):
                     with other_client(us, arena, encode, seconds + 2):
-                        took[beside, how] += singles(us.port, seconds, pace)
+                        took[other, how] += singles(us.port, seconds, pace)
     finally:
         us.end()
     return took
@@ -105,12 +105,12 @@ def report(took: dict[Case, list[float]]) -> int:
     print(f"| {MANY:,}-digit bodies meanwhile | {' | '.join(titles)} |")
     print("| --- | --- | ---: | ---: | ---: | ---: | --- |")
     missed = False
-    for (beside, how), times in took.items():
+    for (other, how), times in took.items():
         p50, p99 = np.percentile(times, [50, 99])
         ratio = p99 / np.percentile(took["nobody", how], 99)
-        verdict = "" if beside == "nobody" else "met" if ratio <= LIMIT else "MISSED"
+        verdict = "" if other == "nobody" else "met" if ratio <= LIMIT else "MISSED"
         missed |= verdict == "MISSED"
-        print(f"| {beside} | {how} | {len(times):,} | {p50:.2f} | {p99:.2f} | {ratio:.2f} | {verdict} |")
+        print(f"| {other} | {how} | {len(times):,} | {p50:.2f} | {p99:.2f} | {ratio:.2f} | {verdict} |")
     return int(missed)
 
 

@@ -90,12 +90,6 @@ def is_small(data: bytes) -> bool:
     return bool(width * height <= SMALL_PIXELS)
 
 
-def warm() -> None:
-    """Imports Pillow and its readers now (about 0.1 s) instead of with the first picture."""
-    for kind in KINDS.groupindex:
-        _reader(kind)
-
-
 # -- files --------------------------------------------------------------------------------------------------------
 
 

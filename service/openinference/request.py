@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.digits import SIZE, Pixels
-from service.errors import BadRequest
+from service.errors import BadRequest, pluralize
 from service.openinference import tensors
 from service.openinference.document import Document, parse
 from service.openinference.tensors import IMAGE, Bytes
@@ -79,7 +79,7 @@ async def read(body: bytes, header_length: bytes, outputs: Sequence[str], limits
     one = _only_input(document.json.get("inputs"))
     data, left = _binary_data(one, binary)
     if left:
-        raise BadRequest(f"The body has {tensors.pluralize(left, 'byte')} more than the data of {one['name']}.")
+        raise BadRequest(f"The body has {pluralize(left, 'byte')} more than the data of {one['name']}.")
     tensors.check_datatype(one["name"], one.get("datatype"))
     if one["name"] == IMAGE:
         request.pictures = _pictures(one, data, limits)

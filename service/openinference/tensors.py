@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.digits import SIDE, SIZE, Pixels
-from service.errors import BadRequest, PayloadTooLarge
+from service.errors import BadRequest, PayloadTooLarge, pluralize
 from service.inputs.pictures import from_base64
 from service.inputs.pixels import check_count
 
@@ -177,11 +177,6 @@ def classified(values: Floats, count: int, labels: Sequence[str]) -> Iterator[li
     step = max(1, PIECE_TEXTS // min(count, values[0].size))
     for start in range(0, len(values), step):
         yield list(chain.from_iterable(classification(values[start : start + step], count, labels)))
-
-
-def pluralize(number: int, what: str, plural: str = "") -> str:
-    """A number and its noun: "1 byte", "2 bytes"."""
-    return f"{number} {what if number == 1 else plural or what + 's'}"
 
 
 # -- helpers ------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.errors import pluralize
 from service.settings import Settings
 
 MIB = 2**20
@@ -61,8 +62,8 @@ class Container:
         """One sentence for the log: what was found and what was chosen."""
         memory = f"{self.memory / MIB:,.0f} MiB of memory" if self.memory else "no memory limit"
         return (
-            f"Found {self.cpus:g} CPUs and {memory}: {_many(settings.workers, 'worker')}, "
-            f"{_many(self.threads(), 'picture thread')} each, 1 thread per model run; a request may have "
+            f"Found {self.cpus:g} CPUs and {memory}: {pluralize(settings.workers, 'worker')}, "
+            f"{pluralize(self.threads(), 'picture thread')} each, 1 thread per model run; a request may have "
             f"{settings.max_body_bytes / MIB:.1f} MiB, {settings.max_instances:,} digits, a picture of "
             f"{settings.max_image_pixels / 1e6:.1f} million pixels; {settings.max_queue_rows:,} digits may wait"
         )
@@ -110,7 +111,3 @@ def _text(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

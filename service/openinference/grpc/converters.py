@@ -9,7 +9,7 @@ import numpy as np
 
 from service.concurrency import cooperate
 from service.digits import Pixels
-from service.errors import BadRequest
+from service.errors import BadRequest, pluralize
 from service.openinference import tensors
 from service.openinference.grpc.messages import Message, ModelInferResponse
 from service.openinference.request import InferenceRequest, Limits, RequestedOutput
@@ -131,7 +131,7 @@ def _pictures(one: Message, raw: bytes | None, limits: Limits) -> list[Bytes]:
         return tensors.pictures_from_bytes(raw, shape[0])
     pictures: list[Bytes] = list(one.contents.bytes_contents) if _contents(one) else []
     if len(pictures) != shape[0]:
-        found = tensors.pluralize(len(pictures), "element")
+        found = pluralize(len(pictures), "element")
         raise BadRequest(f"{IMAGE} has {found} of data; its shape {shape} requires {shape[0]}.")
     return pictures
 
