@@ -22,12 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     start(arguments)
 
 
-def worker(listener: socket.socket, pipe: socket.socket) -> None:
-    """Serve in one worker process; the supervisor has bound the listener and holds the other end of the pipe."""
+def worker(listeners: list[socket.socket], pipe: socket.socket) -> None:
+    """Serve in one worker process; the supervisor has bound the listeners and holds the other end of the pipe."""
     collector.pause()
     from service.start import work
 
-    work(listener, pipe)
+    work(listeners, pipe)
 
 
 if __name__ == "__main__":

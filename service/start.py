@@ -8,9 +8,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NoReturn
 
 from fastapi import FastAPI
 from pydantic import ValidationError
@@ -29,6 +30,7 @@ from service.server.run_folder import run_folder
 from service.server.workers import Workers, environment_of
 from service.settings import Settings
 from service.telemetry import logs
+from service.telemetry.exit import end_process
 from service.telemetry.metrics import Meter
 
 log = logging.getLogger("service")
@@ -40,28 +42,29 @@ def start(arguments: Sequence[str] | None = None) -> None:
     logs.set_up(settings)
     _end_on_signals()
     try:
-        with listen(settings.host, settings.port) as listener:
+        with listen(settings.host, settings.port) as listeners:
             settings = _fitted(settings)
             if settings.grpc_port is not None:
                 check_installed()
             with reserved_for_grpc(settings) as settings, run_folder(settings) as folder:
-                _serve(settings.model_copy(update={"run_dir": folder}), listener)
+                code = _serve(settings.model_copy(update={"run_dir": folder}), listeners)
     except (NoSuchModel, ModelBroken) as error:
         sys.exit(f"Cannot start: {error} (DIGITS_MODELS_DIR is {settings.models_dir})")
     except DigitsError as error:
         sys.exit(f"Cannot start: {error}")
     finally:
         logs.flush()
+    end_process(code)
 
 
-def work(listener: socket.socket, pipe: socket.socket) -> None:
-    """Serve in a worker process, with settings from the environment. Exits with 3 if that cannot begin.
+def work(listeners: list[socket.socket], pipe: socket.socket) -> None:
+    """Serve in a worker process, with settings from the environment; then end it. Exits with 3 if that cannot begin.
 
     Args:
-        listener: shared by all workers.
+        listeners: shared by all workers.
         pipe: to the supervisor.
     """
-    _end_on_signals()
+    _end_on_signals(end_process)
     parent = Parent(pipe)
     parent.start()
     settings = Settings()
@@ -70,17 +73,17 @@ def work(listener: socket.socket, pipe: socket.socket) -> None:
         app = create_app(settings, parent.beat)
     except DigitsError as error:
         log.error("A worker cannot start: %s", error)
-        logs.flush()
-        sys.exit(STARTUP_FAILURE)
+        end_process(STARTUP_FAILURE)
     collector.resume_seldom()
-    _run(app, listener, parent)
+    _run(app, listeners, parent)
+    end_process(0)
 
 
-def _end_on_signals() -> None:
+def _end_on_signals(end: Callable[[int], NoReturn] = sys.exit) -> None:
     """Until it serves. As PID 1 this process would ignore them by default."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup
-            signal.signal(number, lambda *_: sys.exit(0))
+            signal.signal(number, lambda *_: end(0))
 
 
 def _settings(arguments: Sequence[str]) -> Settings:
@@ -101,33 +104,33 @@ def _fitted(settings: Settings) -> Settings:
     return fitted
 
 
-def _serve(settings: Settings, listener: socket.socket) -> None:
-    address = "http://" + authority(settings.host, listener.getsockname()[1])
+def _serve(settings: Settings, listeners: list[socket.socket]) -> int:
+    """Until a signal. The exit code."""
+    address = "http://" + authority(settings.host, listeners[0].getsockname()[1])
     if settings.workers == 1:
-        _serve_in_this_process(settings, listener, address)
-    else:
-        _serve_in_workers(settings, listener, address)
+        return _serve_in_this_process(settings, listeners, address)
+    return _serve_in_workers(settings, listeners, address)
 
 
-def _serve_in_this_process(settings: Settings, listener: socket.socket, address: str) -> None:
+def _serve_in_this_process(settings: Settings, listeners: list[socket.socket], address: str) -> int:
     app = create_app(settings)
     collector.resume_seldom()
     _announce(app.state.context.engine, address, 1)
-    _run(app, listener)
+    _run(app, listeners)
+    return 0
 
 
-def _serve_in_workers(settings: Settings, listener: socket.socket, address: str) -> None:
+def _serve_in_workers(settings: Settings, listeners: list[socket.socket], address: str) -> int:
     os.environ.update(environment_of(settings))
     engine = Engine(settings, Meter())  # a model that cannot be served ends the parent, and not each worker
     engine.start()
     collector.resume_seldom()
     _announce(engine, address, settings.workers)
     assert settings.run_dir is not None, "several workers share a folder"
-    if code := Workers(settings, listener, settings.run_dir).run():
-        sys.exit(code)
+    return Workers(settings, listeners, settings.run_dir).run()
 
 
-def _run(app: FastAPI, listener: socket.socket, parent: Parent | None = None) -> None:
+def _run(app: FastAPI, listeners: list[socket.socket], parent: Parent | None = None) -> None:
     """uvicorn, until a signal or the supervisor ends it."""
 
     def within_loop() -> FastAPI:
@@ -141,7 +144,7 @@ def _run(app: FastAPI, listener: socket.socket, parent: Parent | None = None) ->
         return app
 
     server = HttpServer(within_loop)
-    server.run(listener)
+    server.run(listeners)
 
 
 def _announce(engine: Engine, address: str, workers: int) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import threading
 import time
 import weakref
@@ -22,6 +21,7 @@ from typing import Any, TypeVar
 import onnxruntime as ort
 
 from service.errors import RunTimeout
+from service.telemetry.exit import end_process
 
 T = TypeVar("T")
 
@@ -110,8 +110,8 @@ def _watch(watchdog: weakref.ref[RunWatchdog], interval_s: float) -> None:
 
 
 def _end_process() -> None:
-    timer = threading.Timer(LOG_S, os._exit, (STUCK,))  # a log that nobody reads blocks whoever writes to it
+    timer = threading.Timer(LOG_S, end_process, (STUCK,))  # a log that nobody reads blocks whoever writes to it
     timer.daemon = True
     timer.start()
     log.critical("A run of a model does not end; this process ends, since it can answer nothing any more")
-    os._exit(STUCK)
+    end_process(STUCK)

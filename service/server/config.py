@@ -46,9 +46,9 @@ class HttpServer:
     def __init__(self, make_app: Callable[[], object]) -> None:
         self._server = uvicorn.Server(server_config(make_app))
 
-    def run(self, listener: socket.socket) -> None:
+    def run(self, listeners: list[socket.socket]) -> None:
         """Serve until `finish`."""
-        self._server.run(sockets=[listener])
+        self._server.run(sockets=listeners)
         for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn has put the handlers of before back; it ends anyway
             signal.signal(number, signal.SIG_IGN)
 

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from service.server.signals import SIGNALS, into_pipe
-from service.telemetry.logs import flush
+from service.telemetry.exit import end_process
 
 log = logging.getLogger("service")
 
@@ -138,5 +138,4 @@ class Drain:
 
     def _stop_at_once(self, why: str) -> None:
         log.warning("Stopping at once %s; requests cut short: %d", why, self.inside)
-        flush()
-        os._exit(CUT_SHORT)
+        end_process(CUT_SHORT)

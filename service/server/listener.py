@@ -1,13 +1,17 @@
-"""The ports of this process, for HTTP and gRPC alike: each is bound before anything slow is done."""
+"""The ports of this process, for HTTP and gRPC alike: each is bound before anything slow is done.
+
+A name with several addresses, as localhost has in most systems (127.0.0.1 and ::1), is bound at all of them, under one
+port number.
+"""
 
 from __future__ import annotations
 
 import errno
 import logging
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
 
 from service.errors import DigitsError
 from service.settings import Settings
@@ -16,6 +20,23 @@ log = logging.getLogger("service")
 
 BACKLOG = 2048
 NOT_AVAILABLE = (errno.EADDRINUSE, errno.EACCES)
+NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # a family that this machine or container does not have
+ELSEWHERE = "Set DIGITS_HOST to an address of this machine"
+TRIES = 20  # to find a port that is free at all addresses
+
+
+class Place(NamedTuple):
+    """One address of a host."""
+
+    kind: tuple[int, int, int]
+    address: tuple[Any, ...]
+
+    def bind(self, port: int, option: int) -> socket.socket:
+        """A socket with this option, bound to this place and port."""
+        with _closed_on_error(socket.socket(*self.kind)) as bound:
+            bound.setsockopt(socket.SOL_SOCKET, option, 1)
+            bound.bind((self.address[0], port, *self.address[2:]))
+        return bound
 
 
 def authority(host: str, port: int) -> str:
@@ -23,26 +44,24 @@ def authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def listen(host: str, port: int) -> socket.socket:
+@contextmanager
+def listen(host: str, port: int) -> Iterator[list[socket.socket]]:
     """Listen for HTTP; port 0 asks the system for a free one.
 
+    Yields:
+        A socket for each address of the host; all have the same port.
+
     Raises:
-        DigitsError: the address is in use, not allowed, or not one of this machine.
+        DigitsError: an address is in use or not allowed, or none is one of this machine.
     """
-    try:
-        kind, address = _resolve(host, port)
-        with _closed_on_error(socket.socket(*kind)) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", "no such host")
-        taken = getattr(error, "errno", None) in NOT_AVAILABLE
-        advice = (
-            "Stop what listens there, or set DIGITS_PORT" if taken else "Set DIGITS_HOST to an address of this machine"
-        )
-        raise DigitsError(f"{host}:{port} cannot be listened on ({why}). {advice}.") from None
-    return listener
+    with ExitStack() as held:
+        try:
+            listeners = _bind_all(host, port, _listener, held)
+        except (OSError, UnicodeError) as error:
+            taken = getattr(error, "errno", None) in NOT_AVAILABLE
+            advice = "Stop what listens there, or set DIGITS_PORT" if taken else ELSEWHERE
+            raise DigitsError(f"{host}:{port} cannot be listened on ({_why(error)}). {advice}.") from None
+        yield listeners
 
 
 @contextmanager
@@ -58,35 +77,76 @@ def reserved_for_grpc(settings: Settings) -> Iterator[Settings]:
     if settings.grpc_port is None:
         yield settings
         return
-    with _reserve(settings.host, settings.grpc_port) as held:
-        port = held.getsockname()[1]
-        log.info("gRPC on %s", authority(settings.host, port))
+    host = settings.host
+    with ExitStack() as held:
+        try:
+            port = _bind_all(host, settings.grpc_port, _reservation, held)[0].getsockname()[1]
+        except (OSError, UnicodeError) as error:
+            raise DigitsError(
+                f"{host}:{settings.grpc_port} cannot be listened on for gRPC ({_why(error)}). "
+                "Stop what listens there, or set DIGITS_GRPC_PORT."
+            ) from None
+        log.info("gRPC on %s", authority(host, port))
         yield settings.model_copy(update={"grpc_port": port})
 
 
-def _reserve(host: str, port: int) -> socket.socket:
+def _listener(place: Place, port: int) -> socket.socket:
+    with _closed_on_error(place.bind(port, socket.SO_REUSEADDR)) as listener:
+        listener.listen(BACKLOG)
+    return listener
+
+
+def _reservation(place: Place, port: int) -> socket.socket:
     """A socket that is bound and does not listen: calls go to the workers, which share the port and do listen."""
-    try:
-        kind, address = _resolve(host, port)
-        with socket.socket(*kind) as exclusive:  # a socket that shares its port would not notice others that share it
-            exclusive.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            exclusive.bind(address)
-            address = exclusive.getsockname()
-        with _closed_on_error(socket.socket(*kind)) as held:
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            held.bind(address)
-    except OSError as error:
-        raise DigitsError(
-            f"{host}:{port} cannot be listened on for gRPC ({error.strerror}). "
-            "Stop what listens there, or set DIGITS_GRPC_PORT."
-        ) from None
-    return held
+    with place.bind(port, socket.SO_REUSEADDR) as exclusive:  # one that shares its port would not notice others
+        port = exclusive.getsockname()[1]
+    return place.bind(port, socket.SO_REUSEPORT)
 
 
-def _resolve(host: str, port: int) -> tuple[tuple[int, int, int], Any]:
-    """Family, type and protocol of a socket for this host, and the address to bind it to."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    return (family, kind, protocol), address
+def _bind_all(
+    host: str, port: int, bind: Callable[[Place, int], socket.socket], held: ExitStack
+) -> list[socket.socket]:
+    """A socket for each address of the host, closed when `held` is."""
+    places = _places(host)
+    for tries_left in reversed(range(TRIES)):
+        with ExitStack() as bound:
+            try:
+                sockets = _bind_each(places, port, bind, bound)
+            except OSError as error:
+                if port == 0 and error.errno == errno.EADDRINUSE and tries_left:
+                    continue  # free at the first address only
+                raise
+            held.push(bound.pop_all())
+            return sockets
+    raise AssertionError("the last try returns or raises")
+
+
+def _bind_each(
+    places: list[Place], port: int, bind: Callable[[Place, int], socket.socket], bound: ExitStack
+) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    for place in places:
+        try:
+            sockets.append(bound.enter_context(bind(place, port)))
+        except OSError as error:
+            if error.errno not in NOT_HERE:
+                raise
+            missing = missing or error
+        else:
+            port = sockets[-1].getsockname()[1]
+    if missing and not sockets:
+        raise missing
+    return sockets
+
+
+def _places(host: str) -> list[Place]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(Place((family, kind, protocol), where) for family, kind, protocol, _, where in found))
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    return getattr(error, "strerror", None) or "no such host"
 
 
 @contextmanager

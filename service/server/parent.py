@@ -15,7 +15,7 @@ from contextlib import suppress
 from multiprocessing import parent_process
 
 from service.server.drain import STOP_AT_ONCE
-from service.telemetry.logs import flush
+from service.telemetry.exit import end_process
 
 POLL_S = 0.5
 LAST_REQUESTS_S = 3  # for requests in flight, once the parent is gone
@@ -67,8 +67,7 @@ def send(pipe: socket.socket, data: bytes) -> None:
 
 
 def _end_at_once(order: int) -> None:
-    flush()
-    os._exit(1 if order == STOP_AT_ONCE else 0)
+    end_process(1 if order == STOP_AT_ONCE else 0)
 
 
 def _end_with_parent() -> None:
@@ -78,4 +77,4 @@ def _end_with_parent() -> None:
         time.sleep(POLL_S)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(LAST_REQUESTS_S)
-    os._exit(1)
+    end_process(1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 import threading
 import time
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from service.telemetry.logs import flush
+from service.telemetry.exit import end_process
 
 log = logging.getLogger("service")
 
@@ -79,8 +78,7 @@ class Watchdog:
             log.error("The event loop has not turned for %.1f s%s", late_s, _where(self._loop_thread))
         if self._exit_after_s is not None and late_s > self._exit_after_s:
             log.error("The event loop has not turned for %.1f s; this process ends", late_s)
-            flush()
-            os._exit(STALLED)
+            end_process(STALLED)
 
 
 def _where(thread: int) -> str:

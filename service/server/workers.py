@@ -45,11 +45,11 @@ class Worker:
         ready: whether it has reported that its loop turns.
     """
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listeners: list[socket.socket]) -> None:
         self.pipe, theirs = socket.socketpair()
         self.pipe.setblocking(False)
         with theirs:
-            self.process = multiprocessing.get_context("spawn").Process(target=_child, args=(ENTRY, listener, theirs))
+            self.process = multiprocessing.get_context("spawn").Process(target=_child, args=(ENTRY, listeners, theirs))
             self.process.start()
         self.ready = False
         self.began = self.turned = monotonic()
@@ -92,13 +92,13 @@ class Workers:
 
     Args:
         settings: how many workers, and how long they may hang or stop.
-        listener: the socket that all of them share.
+        listeners: the sockets that all of them share.
         folder: that all of them share.
     """
 
-    def __init__(self, settings: Settings, listener: socket.socket, folder: Path) -> None:
+    def __init__(self, settings: Settings, listeners: list[socket.socket], folder: Path) -> None:
         self._settings = settings
-        self._listener = listener
+        self._listeners = listeners
         self._folder = folder
         self._slots = [Slot() for _ in range(settings.workers)]
         self._unretired: list[tuple[int, str]] = []
@@ -129,7 +129,7 @@ class Workers:
         for slot in self._slots:
             if slot.worker is None and monotonic() >= slot.start_at:
                 try:
-                    slot.worker = Worker(self._listener)
+                    slot.worker = Worker(self._listeners)
                 except OSError as error:  # no more processes, files or memory
                     log.error("A worker cannot be started (%s)", error)
                     slot.emptied(0)

@@ -352,7 +352,7 @@ def test_bombs_cost_no_memory_and_pillow_waits_for_the_first_picture() -> None:
                 before = before or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     """
-    # a good file of each format comes first, and a refusal of each: what Pillow and our modules take once is not counted
+    # first a good file of each format: what Pillow's readers take once is not counted
     harmless = [file(NOISE, format) for format in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")] + [b"GIF89a"]
     given = b"".join(struct.pack(">I", len(data)) + data for data in harmless + bombs)
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], input=given, capture_output=True, check=True)
