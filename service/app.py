@@ -116,8 +116,8 @@ class Service(FastAPI):
 def _context(settings: Settings, access: AccessLog) -> Context:
     """Build the parts of one process, with the promoted models loaded."""
     meter, drain = Meter(), Drain(settings.drain_s, settings.grace_s)
-    engine = Engine(settings, meter)
-    engine.start()
+    engine, volume = Engine(settings, meter), Volume(settings.models_timeout_s)
+    engine.start(volume.wait)
 
     def state() -> dict[str, Any]:
         meter.events["log_lines_dropped "] = [float(logs.dropped_lines())]
@@ -127,7 +127,6 @@ def _context(settings: Settings, access: AccessLog) -> Context:
     drain.on_leave.append(scoreboard.publish)
     for name in scoreboard.unloaded():  # unloaded earlier, by a worker that this one may replace
         engine.unload(name)
-    volume = Volume(settings.models_timeout_s)
     return Context(
         settings=settings,
         engine=engine,

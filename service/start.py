@@ -21,6 +21,7 @@ from service.app import create_app
 from service.engine.engine import Engine
 from service.errors import DigitsError, ModelBroken, NoSuchModel
 from service.openinference.grpc import check_installed
+from service.repository.volume import Volume
 from service.server import collector
 from service.server.config import HttpServer
 from service.server.listener import authority, listen, reserved_for_grpc
@@ -123,7 +124,9 @@ def _serve_in_this_process(settings: Settings, listeners: list[socket.socket], a
 def _serve_in_workers(settings: Settings, listeners: list[socket.socket], address: str) -> int:
     os.environ.update(environment_of(settings))
     engine = Engine(settings, Meter())  # a model that cannot be served ends the parent, and not each worker
-    engine.start()
+    volume = Volume(settings.models_timeout_s)
+    engine.start(volume.wait)
+    volume.close()
     collector.resume_seldom()
     _announce(engine, address, settings.workers)
     assert settings.run_dir is not None, "several workers share a folder"

@@ -16,6 +16,7 @@ from service.engine.version import Lecture, LoadedVersion
 from service.errors import DigitsError, NoSuchModel, RunTimeout, Unavailable
 from service.repository.card import Card
 from service.repository.repository import Repository
+from service.repository.volume import Files, at_once
 from service.settings import Settings
 from service.telemetry.metrics import Meter
 
@@ -107,31 +108,37 @@ class Engine:
             "trials": {name: trial.counts() for name, trial in self._trials.items()},
         }
 
-    def start(self) -> None:
+    def start(self, files: Files = at_once) -> None:
         """Load the promoted version of the default model, then of every other model that has one.
+
+        Args:
+            files: makes the file calls, as Volume.wait does it.
 
         Raises:
             NoSuchModel, ModelBroken, ProviderUnavailable: the default model cannot be served. Errors of other models
                 are kept in `refused`.
+            Unavailable: the models folder did not answer in time.
         """
-        self.swap(self.load(self.settings.model))
-        for name in self.repository.names():
+        self.swap(self.load(self.settings.model, files=files))
+        for name in files(self.repository.names):
             if name not in self._live:
                 try:
-                    self.swap(self.load(name))
+                    self.swap(self.load(name, files=files))
                 except NoSuchModel:
                     continue  # nothing of it is promoted
                 except DigitsError as error:
                     self.refused[name] = str(error)
 
-    def load(self, name: str, version: int | None = None, tried: str | None = None) -> LoadedVersion:
+    def load(
+        self, name: str, version: int | None = None, tried: str | None = None, files: Files = at_once
+    ) -> LoadedVersion:
         """Load, validate and warm up one version (the promoted one by default), without serving it yet.
 
         Where it was tried out in another process, `tried` is the SHA-256 of the file that was, and no other is loaded.
         """
-        version = version or self.repository.current(name)
+        version = version or int(files(self.repository.current, name))
         card, model = load(
-            self.repository, name, version, self.settings.provider, self._operators, tried, self._watchdog
+            self.repository, name, version, self.settings.provider, self._operators, tried, self._watchdog, files
         )
         return self._served(name, version, card, model)
 

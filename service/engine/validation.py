@@ -31,6 +31,7 @@ from service.engine.sandbox import CPU_S, confine
 from service.errors import DigitsError, ModelBroken, Unavailable
 from service.repository.card import Card
 from service.repository.repository import Repository
+from service.repository.volume import Files, at_once
 
 TIMEOUT_S, KILL_TIMEOUT_S = 30.0, 2.0
 # Variables of the shell, the dynamic loader, Python and ONNX Runtime
@@ -47,6 +48,7 @@ def load(
     operators: Operators | None = None,
     tried: str | None = None,
     watchdog: RunWatchdog | None = None,
+    files: Files = at_once,
 ) -> tuple[Card, Model]:
     """Load a version and check it: hash, graph, signature, a warm run, and the card's self-test.
 
@@ -58,13 +60,14 @@ def load(
         operators: those that it may use; None: as DIGITS_ALLOWED_OPERATORS says.
         tried: SHA-256 of the model file that `check` tried out; another file is not loaded.
         watchdog: ends its runs that take too long.
+        files: makes the file calls, as Volume.wait does it.
 
     Raises:
         NoSuchModel: there is no such version.
         ModelBroken: it must not be served; the sentence says why.
         ProviderUnavailable: the execution provider does not work here.
     """
-    card, data = repository.card(name, version), repository.model_bytes(name, version)
+    card, data = files(repository.card, name, version), files(repository.model_bytes, name, version)
     if tried is not None and sha256(data).hexdigest() != tried:
         raise ModelBroken(f"Version {version} of {name} changed after it was tried out; it is tried again.")
     return card, _checked(name, version, card, lambda: Model.load(data, provider, 1, operators, watchdog))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
@@ -19,8 +20,15 @@ from service.errors import Unavailable
 
 T = TypeVar("T")
 
+Files = Callable[..., Any]  # makes a file call: `files(function, *arguments)` returns or raises what it does
+
 RETRY_AFTER_S = 5
 WRITE_S = 90.0  # a writer waits up to a minute for another one
+
+
+def at_once(function: Callable[..., T], *arguments: Any) -> T:
+    """Files without a limit: for programs that have nothing else to do."""
+    return function(*arguments)
 
 
 class Job(NamedTuple):
@@ -28,8 +36,7 @@ class Job(NamedTuple):
 
     function: Callable[[], Any]
     limit_s: float
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
+    hand_over: Callable[[Any, BaseException | None], None]
 
 
 class Volume:
@@ -67,21 +74,39 @@ class Volume:
         Raises:
             Unavailable: an earlier call is overdue, or this one did not end in time.
         """
+        loop, limit_s = asyncio.get_running_loop(), timeout_s or self._timeout_s
+        future: asyncio.Future[T] = loop.create_future()
+        self._put(Job(partial(function, *arguments), limit_s, partial(_hand_over_in_loop, loop, future)))
+        try:
+            async with asyncio.timeout(limit_s):
+                return await future
+        except TimeoutError:
+            if future.done() and not future.cancelled():  # the call itself raised TimeoutError
+                raise
+            raise _no_answer(limit_s) from None
+
+    def wait(self, function: Callable[..., T], *arguments: Any, timeout_s: float | None = None) -> T:
+        """The same for a thread without an event loop, which is blocked meanwhile: for the start of the service.
+
+        Raises:
+            Unavailable: an earlier call is overdue, or this one did not end in time.
+        """
+        limit_s, future = timeout_s or self._timeout_s, Future[T]()
+        self._put(Job(partial(function, *arguments), limit_s, partial(_hand_over, future)))
+        try:
+            return future.result(limit_s)
+        except TimeoutError:
+            if future.done():
+                raise
+            raise _no_answer(limit_s) from None
+
+    def _put(self, job: Job) -> None:
         if trouble := self.trouble:
             raise Unavailable(trouble, RETRY_AFTER_S)
         if self._thread is None:
             self._thread = threading.Thread(target=_work, args=(self._jobs, self), name="volume", daemon=True)
             self._thread.start()
-        loop, limit_s = asyncio.get_running_loop(), timeout_s or self._timeout_s
-        job = Job(partial(function, *arguments), limit_s, loop, loop.create_future())
         self._jobs.put(job)
-        try:
-            async with asyncio.timeout(limit_s):
-                return await job.future  # type: ignore[no-any-return]
-        except TimeoutError:
-            if job.future.done() and not job.future.cancelled():  # the call itself raised TimeoutError
-                raise
-            raise Unavailable(f"The models folder did not answer within {limit_s:g} s.", RETRY_AFTER_S) from None
 
     async def write(self, function: Callable[..., T], *arguments: Any) -> T:
         """The same for what changes files, in a thread of its own: it may wait for another process that writes.
@@ -110,12 +135,22 @@ def _work(jobs: SimpleQueue[Job | None], volume: Volume) -> None:
         except BaseException as raised:  # noqa: BLE001 - handed to whoever called
             found, error = None, raised
         volume.deadline = None
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            job.loop.call_soon_threadsafe(_hand_over, job.future, found, error)
+        job.hand_over(found, error)
         del job, found, error
 
 
-def _hand_over(future: asyncio.Future[Any], found: Any, error: BaseException | None) -> None:
+def _no_answer(limit_s: float) -> Unavailable:
+    return Unavailable(f"The models folder did not answer within {limit_s:g} s.", RETRY_AFTER_S)
+
+
+def _hand_over_in_loop(
+    loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], found: Any, error: BaseException | None
+) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(_hand_over, future, found, error)
+
+
+def _hand_over(future: asyncio.Future[Any] | Future[Any], found: Any, error: BaseException | None) -> None:
     if future.done():  # given up
         return
     if error is None:

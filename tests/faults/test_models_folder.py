@@ -178,13 +178,14 @@ def test_models_that_cannot_be_read_from_the_start(root: Path, row: Callable[[st
     assert log.count("is ignored") == 3
 
 
-@pytest.mark.parametrize("kind", ["EIO", "ESTALE", "EACCES", "ELOOP"])
+@pytest.mark.parametrize("kind", ["hangs", "EIO", "ESTALE", "EACCES", "ELOOP"])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_start_without_a_readable_folder_ends_with_a_sentence(
-    root: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch, kind: str
+    root: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch, kind: str, workers: int
 ) -> None:
     faults.set(AWAY[kind])
     monkeypatch.setattr("tests.support.server.environment", _with(faults))
-    ended = run_to_end(models_dir=root, port=0)
+    ended = run_to_end(models_dir=root, port=0, workers=workers, models_timeout_s=1)
     assert ended.returncode == 1
     assert ended.stderr.startswith("Cannot start: ")
     assert ended.stderr.count("\n") == 1

@@ -19,6 +19,24 @@ def test_a_call_returns_what_its_function_returns_in_another_thread() -> None:
     assert asyncio.run(ask()) == (3, "volume")
 
 
+def test_a_thread_without_a_loop_waits_for_the_answer_under_the_same_limit() -> None:
+    volume, go_on = Volume(0.1), threading.Event()
+    assert volume.wait(lambda a, b: (a + b, threading.current_thread().name), 1, 2, timeout_s=60) == (3, "volume")
+    with pytest.raises(NoSuchModel, match="none"):
+        volume.wait(_raise, NoSuchModel("none"), timeout_s=60)
+    with pytest.raises(TimeoutError, match="its own"):
+        volume.wait(_raise, TimeoutError("its own"), timeout_s=60)
+    with pytest.raises(Unavailable, match=r"did not answer within 0\.1 s"):
+        volume.wait(go_on.wait)
+    with pytest.raises(Unavailable, match="has not answered"):
+        volume.wait(list)
+    go_on.set()
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
 def test_a_call_raises_what_its_function_raises() -> None:
     def fails() -> None:
         raise NoSuchModel("none")
