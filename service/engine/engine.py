@@ -177,11 +177,15 @@ class Engine:
         for name in list(self._trials):
             self.swap_rollout(name, None)
 
+    def end_runs(self) -> None:
+        """End every run of a model, from any thread: the process is about to stop. Their callers get RunTimeout."""
+        self._watchdog.end_all()
+
     def _served(self, name: str, version: int, card: Card, model: Model) -> LoadedVersion:
         key, statistics, timeouts = f"{name} {version}", self._meter.statistics, RunTimeouts(name, version)
 
         def batcher(predict: Run) -> Batcher:
-            counted, rows = self._counted(key, predict, timeouts), model.batch_rows
+            counted, rows = self._counted(name, key, predict, timeouts), model.batch_rows
             # pieces in the thread are twice as long: 2 % faster, and small requests do not wait for them
             return Batcher(counted, self.admission, rows, 2 * rows, ran=lambda run: statistics.executed(key, run))
 
@@ -189,13 +193,14 @@ class Engine:
         both = batcher(predict), batcher(predict_all)
         return LoadedVersion(name, version, card, model, *both, statistics, timeouts)
 
-    def _counted(self, key: str, predict: Run, timeouts: RunTimeouts) -> Run:
+    def _counted(self, name: str, key: str, predict: Run, timeouts: RunTimeouts) -> Run:
         def run(pixels: Any) -> Any:
             timeouts.check()
             try:
                 answers: Any = predict(pixels)
             except RunTimeout:
                 timeouts.add()
+                self._meter.event("run_timeouts", name)
                 raise
             self._meter.batch(key, answers[:, :CLASSES])
             return answers

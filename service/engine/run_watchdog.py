@@ -48,6 +48,7 @@ class RunWatchdog:
         self._running: dict[int, ort.RunOptions] = {}
         self._ending: dict[int, ort.RunOptions] = {}
         self._looks: dict[int, int] = {}  # at this run
+        self._stopping = False
         thread = threading.Thread(target=_watch, args=(weakref.ref(self), timeout_s / LOOKS), daemon=True)
         thread.name = "run-watchdog"
         thread.start()
@@ -66,7 +67,7 @@ class RunWatchdog:
         except BaseException as error:
             if self._finish(key, options) or not isinstance(error, Exception):
                 raise
-            raise RunTimeout(f"The model took longer than {self.timeout_s:g} s, and its run was ended.") from None
+            raise RunTimeout(self._reason()) from None
         self._finish(key, options)
         return answers
 
@@ -78,11 +79,22 @@ class RunWatchdog:
         self._free.append(options)
         return True
 
+    def _reason(self) -> str:
+        if self._stopping:
+            return "The service is stopping and could wait no longer for the model; its run was ended."
+        return f"The model took longer than {self.timeout_s:g} s, and its run was ended."
+
+    def end_all(self) -> None:
+        """End every run now, and those that begin from now on a look later: the process is about to stop."""
+        self._stopping = True
+        for key in list(self._running):
+            self._end(key)
+
     def look(self) -> None:
         """Look at every run once, and end those seen too often."""
         self._looks = {key: self._looks.get(key, 0) + 1 for key in [*self._running, *self._ending]}
         for key, looks in self._looks.items():
-            if looks > LOOKS:
+            if looks > (0 if self._stopping else LOOKS):
                 self._end(key)
         if any(self._looks.get(key, 0) > 2 * LOOKS for key in list(self._ending)):
             self._on_stuck()

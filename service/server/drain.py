@@ -27,6 +27,7 @@ POLL_S = 0.02
 SAME_STOP_S = 1.0
 TOGETHER_S = 0.5  # within which the supervisor's order follows a signal that went to all processes
 IDLE_S = 1.0  # for which a worker that stops alone still answers on connections that clients keep open
+LAST_MOMENT = 0.8  # of what the grace period leaves beside the drain
 CUT_SHORT = 1  # exit code if requests were cut short; 0 if all were answered
 STOP_AT_ONCE = int(signal.SIGKILL)  # an order of the supervisor; its others are SIGTERM and SIGINT
 
@@ -44,6 +45,7 @@ class Drain:
         refusing: new requests are rejected.
         inside: requests in flight; the middleware, the fast path and gRPC count them.
         on_leave: called when `leaving` begins.
+        on_last_moment: called in a thread when little of the grace period is left, to end what cannot be waited for.
         closers: called when other protocols than HTTP must send their clients elsewhere, and waited for.
         stop_accepting: leaves new HTTP connections to other workers.
     """
@@ -54,6 +56,7 @@ class Drain:
         self.refusing = False
         self.inside = 0
         self.on_leave: list[Callable[[], None]] = []
+        self.on_last_moment: list[Callable[[], None]] = []
         self.closers: list[Callable[[], Awaitable[None]]] = []
         self.stop_accepting: Callable[[], None] = lambda: None
         self._drain_s = drain_s
@@ -88,9 +91,8 @@ class Drain:
             self._stop_at_once("after a second signal")
         elif not begun:
             why = f"after the grace period of {self._grace_s:g} s"
-            clock = threading.Timer(self._grace_s, self._stop_at_once, (why,))
-            clock.daemon = True
-            clock.start()
+            _start_timer(LAST_MOMENT * (self._grace_s - self._drain_s), self._last_moment)
+            _start_timer(self._grace_s, self._stop_at_once, why)
             self._loop.call_soon_threadsafe(self._begin, number)
 
     async def leave(self, drain_s: float) -> None:
@@ -136,6 +138,16 @@ class Drain:
         self._task = asyncio.create_task(self._stop(number))
         self._task.add_done_callback(lambda _: self._finish())
 
+    def _last_moment(self) -> None:
+        for end in self.on_last_moment:
+            end()
+
     def _stop_at_once(self, why: str) -> None:
         log.warning("Stopping at once %s; requests cut short: %d", why, self.inside)
         end_process(CUT_SHORT)
+
+
+def _start_timer(seconds: float, function: Callable[..., None], *arguments: object) -> None:
+    timer = threading.Timer(seconds, function, arguments)
+    timer.daemon = True
+    timer.start()

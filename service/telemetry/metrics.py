@@ -26,6 +26,7 @@ EVENTS = {  # kind: its text, and the name of its label or ""
     "log_lines_dropped": ("Log lines that were not written: standard error did not take them.", ""),
     "task_failures": ("Failures of tasks that run beside the requests; each is started again.", "task"),
     "loop_stalls": ("Times that an event loop did not turn for a second.", ""),
+    "run_timeouts": ("Runs of a model that were ended because they took too long.", "model"),
     "worker_deaths": ("Worker processes that ended without being told to, by signal or exit code.", "cause"),
 }
 

@@ -35,7 +35,7 @@ def exposed(app: FastAPI) -> set[str]:
     text = call(app, "GET", "/metrics").body.decode()
     samples = set(re.findall(r"^(digits_\w+)", text, re.M))
     families = re.findall(r"^# TYPE (digits_\w+) (\w+)", text, re.M)
-    return samples | {name for name, kind in families if kind == "gauge"}
+    return samples | {name for name, kind in families if kind in ("gauge", "counter")}
 
 
 def test_metrics_that_are_asked_for_exist(app: FastAPI) -> None:

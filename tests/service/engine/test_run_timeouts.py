@@ -125,9 +125,28 @@ def test_the_service_stops_while_a_run_loops(tmp_path: Path, count: int) -> None
         assert server.process.wait(timeout=PATIENCE_S) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("count", [1, 500], ids=["on the event loop", "in the thread of big arrays"])
+def test_a_stop_does_not_wait_for_a_limit_that_is_longer_than_its_own(tmp_path: Path, count: int, workers: int) -> None:
+    """The run is ended before the grace period is over: its caller is told, and nothing is cut short."""
+    publish_looping(tmp_path)
+    limits = LIMITS | {"run_timeout_s": 3600, "grace_s": 6, "workers": workers}
+    with Server(tmp_path, **limits) as server, ThreadPoolExecutor(1) as aside:
+        until(lambda: f"digits_workers {workers}.0" in server.client.get("/metrics").text)
+        before = cpu_s(server)
+        hung = aside.submit(predict, server, endless(1) * count)
+        until(lambda: cpu_s(server) > before + 0.5)  # more than anything but the loop takes
+        server.process.send_signal(signal.SIGTERM)
+        answer = hung.result(timeout=PATIENCE_S)
+        assert (answer.status_code, "is stopping" in answer.json()["detail"]) == (504, True)
+        assert server.process.wait(timeout=PATIENCE_S) == 0
+
+
 def cpu_s(server: Server) -> float:
     """CPU time of the service so far."""
-    return float(sum(psutil.Process(server.process.pid).cpu_times()[:2]))
+    service = psutil.Process(server.process.pid)
+    return float(sum(sum(each.cpu_times()[:2]) for each in [service, *service.children(recursive=True)]))
 
 
 def test_grpc_says_that_the_deadline_is_over() -> None:
