@@ -27,7 +27,7 @@ POLL_S = 0.02
 SAME_STOP_S = 1.0
 TOGETHER_S = 0.5  # within which the supervisor's order follows a signal that went to all processes
 IDLE_S = 1.0  # for which a worker that stops alone still answers on connections that clients keep open
-LAST_MOMENT = 0.8  # of what the grace period leaves beside the drain
+LAST_MOMENT = 0.8  # of the time between the end of the drain and that of the grace period
 CUT_SHORT = 1  # exit code if requests were cut short; 0 if all were answered
 STOP_AT_ONCE = int(signal.SIGKILL)  # an order of the supervisor; its others are SIGTERM and SIGINT
 
@@ -91,7 +91,7 @@ class Drain:
             self._stop_at_once("after a second signal")
         elif not begun:
             why = f"after the grace period of {self._grace_s:g} s"
-            _start_timer(LAST_MOMENT * (self._grace_s - self._drain_s), self._last_moment)
+            _start_timer(self._drain_s + LAST_MOMENT * (self._grace_s - self._drain_s), self._last_moment)
             _start_timer(self._grace_s, self._stop_at_once, why)
             self._loop.call_soon_threadsafe(self._begin, number)
 

@@ -143,6 +143,19 @@ def test_a_stop_does_not_wait_for_a_limit_that_is_longer_than_its_own(tmp_path: 
         assert server.process.wait(timeout=PATIENCE_S) == 0
 
 
+def test_while_load_balancers_are_told_runs_have_their_usual_limit(tmp_path: Path) -> None:
+    """Requests still come then. The last moment is one of the whole grace period, not of what is left beside the drain."""
+    publish_looping(tmp_path)
+    limits = LIMITS | {"run_timeout_s": 2.5, "drain_s": 7, "grace_s": 9}
+    with Server(tmp_path, **limits) as server:
+        assert predict(server, digit(3).tobytes()).status_code == 200  # before it serves, a signal ends it at once
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: server.client.get("/health/ready").status_code == 503)
+        answer = predict(server, endless(1) * 500)
+        assert (answer.status_code, "took longer than 2.5 s" in answer.json()["detail"]) == (504, True)
+        server.stop(signal.SIGKILL)
+
+
 def cpu_s(server: Server) -> float:
     """CPU time of the service so far."""
     service = psutil.Process(server.process.pid)
