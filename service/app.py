@@ -155,7 +155,7 @@ def _lifespan(context: Context, access: AccessLog, grpc_server: Any, beat: Beat 
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if beat:
             beat()
-        context.scoreboard.publish()
+        context.scoreboard.listen()
         failed = partial(context.requests.event, "task_failures")
         works = _background(context, access, beat)
         tasks = [asyncio.create_task(keep_running(name, work, failed)) for name, work in works.items()]
@@ -167,7 +167,7 @@ def _lifespan(context: Context, access: AccessLog, grpc_server: Any, beat: Beat 
         for task in tasks:
             task.cancel()
         access.write()
-        context.scoreboard.publish()
+        context.scoreboard.close()
         context.engine.close()
         context.volume.close()
         await context.feedback.close()
@@ -186,7 +186,7 @@ def _background(context: Context, access: AccessLog, beat: Beat | None) -> dict[
     )
     works: dict[str, Callable[[], Awaitable[None]]] = {
         "access log": partial(every, 0.5, access.write),
-        "scoreboard": partial(every, 1, context.scoreboard.publish),
+        "scoreboard": partial(every, 1, context.scoreboard.listen),
         "recent predictions": partial(every, 1, context.recent.share),
         "watcher": context.watcher.run,
         "watchdog": watchdog.run,

@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from service.engine.engine import Engine
 from service.feedback import drift
 from service.feedback.recent import RecentPredictions
-from service.http.deps import EngineDep, RecentDep, ScoreboardDep
+from service.http.deps import EngineDep, FreshScoreboardDep, RecentDep
 from service.telemetry.metrics import added_up, exposition, gauge
 from service.telemetry.scoreboard import WorkerState
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
-def metrics(scoreboard: ScoreboardDep, engine: EngineDep, recent: RecentDep) -> Response:
+def metrics(scoreboard: FreshScoreboardDep, engine: EngineDep, recent: RecentDep) -> Response:
     """Requests, batches, predicted classes, versions per worker, rollouts, and drift from the card's reference."""
     states = scoreboard.all()
     numbers = added_up(state["numbers"] for state in states)

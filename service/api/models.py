@@ -89,6 +89,7 @@ async def one(context: ContextDep, name: Name, text: WantsText) -> Response | di
     if text:
         return PlainTextResponse(_table(engine.served(name).card))
     last = await context.volume.call(repository.last_rollout, name)
+    await context.scoreboard.refresh()
     plan = None if model.plan and model.plan.has_ended(last) else model.plan
     return _versions(engine, name, model) | {
         "labels": model.labels,

@@ -32,7 +32,8 @@ def _settings(context: ContextDep) -> Settings:
     return context.settings
 
 
-def _scoreboard(context: ContextDep) -> Scoreboard:
+async def _fresh_scoreboard(context: ContextDep) -> Scoreboard:
+    await context.scoreboard.refresh()
     return context.scoreboard
 
 
@@ -58,7 +59,7 @@ def _wants_text(request: Request) -> bool:
 
 
 EngineDep = Annotated[Engine, Depends(_engine)]
-ScoreboardDep = Annotated[Scoreboard, Depends(_scoreboard)]
+FreshScoreboardDep = Annotated[Scoreboard, Depends(_fresh_scoreboard)]
 FeedbackDep = Annotated[FeedbackWriter, Depends(_feedback)]
 RecentDep = Annotated[RecentPredictions, Depends(_recent)]
 WatcherDep = Annotated[Watcher, Depends(_watcher)]

@@ -26,8 +26,12 @@ from service.telemetry.statistics import (
 )
 
 
-def statistics(context: Context, model: str = "", version: str = "") -> dict[str, Any]:
-    """Statistics of one version, of all served versions of a model, or of all models. Raises NoSuchModel."""
+async def statistics(context: Context, model: str = "", version: str = "") -> dict[str, Any]:
+    """Statistics of one version, of all served versions of a model, or of all models, up to the answer sent last.
+
+    Raises:
+        NoSuchModel: there is none of that name and version.
+    """
     engine = context.engine
     versions: Iterable[LoadedVersion]
     if version:
@@ -36,6 +40,7 @@ def statistics(context: Context, model: str = "", version: str = "") -> dict[str
         versions = answering(engine, model).values()
     else:
         versions = [served for name in engine.names() for served in answering(engine, name).values()]
+    await context.scoreboard.refresh()
     snapshots = [state["numbers"]["statistics"] for state in context.scoreboard.all()]
     return {"model_stats": [as_triton(served.name, served.version, snapshots) for served in versions]}
 

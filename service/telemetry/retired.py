@@ -52,7 +52,7 @@ def retire(folder: Path, pid: int, cause: str = "") -> None:
     if states:
         _add(folder, states, [path.name for path in paths])
     with suppress(OSError):  # what stays is named in the sum, and is not counted twice
-        for path in [*paths, *folder.glob(f"{pid}-*.new")]:
+        for path in [*paths, *folder.glob(f"{pid}-*.new"), *folder.glob(f"{pid}-*.socket")]:
             path.unlink(missing_ok=True)
 
 

@@ -1,4 +1,5 @@
-"""State that the workers of one service share: each writes one file every second (counters, served versions).
+"""State that the workers of one service share: each writes one file (counters, served versions), every second and
+whenever another one asks (publish_requests.py).
 
 A worker writes only its own file and reads all: counters, and which version it serves. Times are of the monotonic
 clock, which all processes of a machine share and nobody sets. The supervisor takes away the files of workers that have
@@ -19,6 +20,7 @@ from pathlib import Path
 import orjson
 
 from service.errors import Unavailable
+from service.telemetry.publish_requests import PublishRequests
 from service.telemetry.retired import WorkerState as WorkerState
 from service.telemetry.retired import read, retired
 
@@ -48,7 +50,9 @@ class Scoreboard:
         self._folder = folder
         self._state = state
         self._started = time.time()
-        self._name = f"{os.getpid()}-{self._started:.6f}.json"
+        name = f"{os.getpid()}-{self._started:.6f}"
+        self._name = f"{name}.json"
+        self._requests = PublishRequests(folder, name, self.publish)
         self._unloaded: set[str] = set()
         self._failing = False
 
@@ -67,8 +71,22 @@ class Scoreboard:
             log.info("The state of this worker is written again")
         self._failing = False
 
+    def listen(self) -> None:
+        """Within the loop: publish, now and whenever another worker asks. Called every second."""
+        self._requests.listen()
+        self.publish()
+
+    def close(self) -> None:
+        """Within the loop: write the last state, and be asked no more."""
+        self.publish()
+        self._requests.close()
+
+    async def refresh(self) -> None:
+        """Have all workers publish now: whatever a client was answered before this call is in the states after it."""
+        await self._requests.all()
+
     def all(self) -> list[WorkerState]:
-        """The states of all workers, ours up to date; `alive` says which run. Those that ended are one state."""
+        """The states of all workers, as published last; `alive` says which run. Those that have ended are one state."""
         return [self._mine(), *self._others()]
 
     def alive(self) -> list[WorkerState]:

@@ -100,11 +100,13 @@ def check_error(status: int, headers: Mapping[str, str], body: bytes, wanted: in
     return sentence
 
 
-def over_a_new_connection(port: int, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
+def over_a_new_connection(
+    port: int, method: str, path: str, body: bytes = b"", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
     """One request on a new connection, which any of several workers may accept: status, headers and body."""
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
-        connection.request(method, path, body)
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
     finally:

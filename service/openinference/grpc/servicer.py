@@ -66,7 +66,7 @@ class Servicer:
         return _as(messages.ModelConfigResponse, {"config": found})
 
     async def ModelStatistics(self, request: Message, _: Caller) -> Message:
-        found = statistics(self._context, request.name, request.version if request.name else "")
+        found = await statistics(self._context, request.name, request.version if request.name else "")
         return _as(messages.ModelStatisticsResponse, found)
 
     async def ModelInfer(self, request: Message, caller: Caller) -> Message:

@@ -15,7 +15,7 @@ router = APIRouter()
 
 @router.get("/v2/models/stats", response_model=ModelStatistics, summary="Statistics of all models")
 async def everything(context: ContextDep) -> dict[str, Any]:
-    return statistics(context)
+    return await statistics(context)
 
 
 @router.get(
@@ -26,7 +26,7 @@ async def everything(context: ContextDep) -> dict[str, Any]:
 )
 async def of_model(context: ContextDep, model: ModelName) -> dict[str, Any]:
     """Statistics of every served version."""
-    return statistics(context, model)
+    return await statistics(context, model)
 
 
 @router.get(
@@ -36,4 +36,4 @@ async def of_model(context: ContextDep, model: ModelName) -> dict[str, Any]:
     responses=errors(404, 503),
 )
 async def of_version(context: ContextDep, model: ModelName, version: ModelVersion) -> dict[str, Any]:
-    return statistics(context, model, version)
+    return await statistics(context, model, version)

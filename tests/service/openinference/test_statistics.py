@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_which_versions_are_reported(tmp_path: Path) -> None:
     context = create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "feedback.sqlite")).state.context
 
     def found(*chosen: str) -> list[tuple[str, str]]:
-        return [(one["name"], one["version"]) for one in statistics(context, *chosen)["model_stats"]]
+        return [(one["name"], one["version"]) for one in asyncio.run(statistics(context, *chosen))["model_stats"]]
 
     assert found() == [("digits", "2"), ("other", "2")]
     assert found("other") == found("other", "2") == found("other", "stable") == [("other", "2")]

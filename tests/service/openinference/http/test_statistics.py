@@ -230,11 +230,7 @@ def test_statistics_of_several_workers_over_their_sockets(tmp_path: Path) -> Non
             while len(set(who)) < 2:
                 assert time.monotonic() < end, "the other worker was never asked"
                 who += threads.map(ask_somebody, range(32))
-        while True:  # what another worker did is known within a second
-            [found] = server.client.get("/v2/models/digits/stats").json()["model_stats"]
-            if found["inference_count"] == 2 * len(who):
-                break
-            assert found["inference_count"] < 2 * len(who)
-            assert time.monotonic() < end
+        [found] = server.client.get("/v2/models/digits/stats").json()["model_stats"]
+        assert found["inference_count"] == 2 * len(who)
         checked(found)
         assert found["inference_stats"]["success"]["count"] == len(who)
