@@ -144,7 +144,7 @@ def test_a_stop_does_not_wait_for_a_limit_that_is_longer_than_its_own(tmp_path: 
 
 
 def test_while_load_balancers_are_told_runs_have_their_usual_limit(tmp_path: Path) -> None:
-    """Requests still come then. The last moment is one of the whole grace period, not of what is left beside the drain."""
+    """Requests still come then, and must not be ended as those are that would be cut short."""
     publish_looping(tmp_path)
     limits = LIMITS | {"run_timeout_s": 2.5, "drain_s": 7, "grace_s": 9}
     with Server(tmp_path, **limits) as server:
