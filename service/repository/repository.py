@@ -194,12 +194,16 @@ class Repository:
 
     def earlier(self, name: str) -> list[int]:
         """Complete versions that were served before the current one, newest first."""
+        complete = set(self.versions(name))
+        return [version for version in self._previous(name) if version in complete]
+
+    def _previous(self, name: str) -> list[int]:
+        """Versions that were served before, newest first, whether they are still there or not."""
         try:
             words = self._read(self.root / name / "previous").decode().split()
         except (OSError, UnicodeDecodeError):
             return []
-        complete = set(self.versions(name))
-        return [int(word) for word in words if VERSION.fullmatch(word) and int(word) in complete]
+        return [int(word) for word in words if VERSION.fullmatch(word)]
 
     def _read(self, path: Path) -> bytes:
         return read_file(self.root, path, MAX_CARD_BYTES)

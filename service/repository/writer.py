@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TextIO
 
 from service.errors import Conflict, DigitsError, InvalidValue, ModelBroken, NoSuchModel
 from service.repository.card import Card
@@ -29,6 +28,8 @@ from service.repository.triton_config import CONFIG_FILE, LABELS_FILE, as_pbtxt,
 
 MAX_PREVIOUS = 100
 LOCK_TIMEOUT_S, LOCK_POLL_S = 60.0, 0.02
+# NFS locks only what is open for writing; a link or a named pipe must neither be followed nor waited for
+LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class RepositoryWriter(Repository):
@@ -173,16 +174,11 @@ class RepositoryWriter(Repository):
 
     def _write_if_changed(self, name: str, file: str, text: str) -> None:
         """Triton reloads a model whenever one of its files is rewritten."""
-        path = self.root / name / file
-        if not path.is_file() or path.read_text() != text:
+        path, found = self.root / name / file, None
+        with suppress(OSError):
+            found = self._read(path)
+        if found != text.encode():
             replace(path, text.encode())
-
-    def _previous(self, name: str) -> list[int]:
-        try:
-            words = (self.root / name / "previous").read_text().split()
-        except (OSError, UnicodeDecodeError):
-            return []
-        return [int(word) for word in words if VERSION.fullmatch(word)]
 
     def _write_previous(self, name: str, versions: list[int]) -> None:
         replace(self.root / name / "previous", "".join(f"{v}\n" for v in versions[:MAX_PREVIOUS]).encode())
@@ -215,24 +211,25 @@ class RepositoryWriter(Repository):
         """One writer at a time per model; readers never wait. The kernel releases the lock if its holder dies."""
         try:
             (self.root / name).mkdir(parents=True, exist_ok=True)
-            lock = open(self.root / name / ".lock", "w")  # noqa: SIM115 - closed below; only opening is guarded
+            lock = os.open(self.root / name / ".lock", LOCK_FLAGS, 0o666)
         except OSError as error:
             raise Conflict(
                 f"The folder of {name} cannot be written to here ({error.strerror}): make it writable for this user, "
                 "or promote on a machine where it is: python -m training promote."
             ) from None
-        with lock:
-            try:
-                _wait_for(lock, name, self._lock_timeout_s)
-                yield
-            except OSError as error:  # what was written so far is whole: see `replace` and `_place`
-                raise Conflict(
-                    f"The folder of {name} cannot be written to ({error.strerror}). Readers see the old state or the "
-                    "new one, never half of it. Make room or make it writable, and do it again."
-                ) from error
+        try:
+            _wait_for(lock, name, self._lock_timeout_s)
+            yield
+        except OSError as error:  # what was written so far is whole: see `replace` and `_place`
+            raise Conflict(
+                f"The folder of {name} cannot be written to ({error.strerror}). Readers see the old state or the "
+                "new one, never half of it. Make room or make it writable, and do it again."
+            ) from error
+        finally:
+            os.close(lock)
 
 
-def _wait_for(lock: TextIO, name: str, timeout_s: float) -> None:
+def _wait_for(lock: int, name: str, timeout_s: float) -> None:
     """The kernel's lock on a file; not for ever, since its holder may hang. Raises Conflict."""
     deadline = monotonic() + timeout_s
     while True:

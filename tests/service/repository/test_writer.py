@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -392,3 +396,58 @@ for _ in range(10):
         for version in published:
             assert repository.card("digits", version)["by"] == name
             assert repository.model_bytes("digits", version) == f"{name} {version}".encode()
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def elsewhere(path: Path) -> None:
+    path.symlink_to("../../secret")
+
+
+@pytest.mark.parametrize("make", [fifo, endless, elsewhere])
+@pytest.mark.parametrize("file", ["previous", "config.pbtxt", "labels.txt", "trial.json", "last_trial.json", ".lock"])
+def test_no_file_of_a_model_is_waited_for_or_followed_elsewhere(
+    repository: RepositoryWriter, file: str, make: Callable[[Path], None]
+) -> None:
+    """A named pipe, a device, a link out of the repository: a writer would hang with the lock, or spoil it."""
+    secret = repository.root.parent / "secret"
+    secret.write_text("2\n1\n")
+    for _ in range(3):
+        publish(repository)
+    repository.promote("digits", 1)
+    path = repository.root / "digits" / file
+    path.unlink(missing_ok=True)
+    make(path)
+
+    def write() -> None:
+        with suppress(Conflict):  # where it cannot be written
+            repository.promote("digits", 3)
+            with suppress(NoSuchModel):
+                repository.rollback("digits")
+            repository.start_rollout("digits", RolloutPlan(2))
+            repository.prune("digits", 3)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    writer.join(30)
+    assert not writer.is_alive()
+    assert secret.read_text() == "2\n1\n"
+    if file != ".lock":
+        assert repository.current("digits") in (1, 3)
+        assert repository.rollout("digits") is not None
+        assert repository.earlier("digits") in ([], [1])
+
+
+def test_the_lock_of_a_model_is_no_link(repository: RepositoryWriter) -> None:
+    publish(repository)
+    (repository.root / "digits/.lock").unlink()
+    (repository.root / "digits/.lock").symlink_to("lock")
+    with pytest.raises(Conflict, match="cannot be written to here"):
+        repository.promote("digits", 1)
+    assert not (repository.root / "digits/lock").exists()
