@@ -48,7 +48,7 @@ compose-test: $(VENV)/.training  ## build the images and try them on a real Dock
 	@PYTHON=$(BIN)/python tests/compose/run $(ARGS)
 
 .PHONY: fault-test
-fault-test: $(VENV)/.dev  ## kill, fill, stall and break what the service stands on; a table at the end (ARGS=--long for all)
+fault-test: $(VENV)/.training  ## kill, fill, stall and break what the service stands on; a table at the end (ARGS=--long: more of it)
 	FAULT_TEST=1 $(BIN)/python -m pytest tests/faults $(ARGS)
 
 .PHONY: ray-test

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib import import_module
 from typing import NoReturn
 
 from fastapi import FastAPI
@@ -35,6 +36,9 @@ from service.telemetry.exit import end_process
 from service.telemetry.metrics import Meter
 
 log = logging.getLogger("service")
+
+# Else they are imported with the first request that needs them, which may come when no file can be opened
+NEEDED_LATER = ("anyio._backends._asyncio", "encodings.unicode_escape")
 
 
 def start(arguments: Sequence[str] | None = None) -> None:
@@ -146,6 +150,8 @@ def _run(app: FastAPI, listeners: list[socket.socket], parent: Parent | None = N
         asyncio.get_running_loop().set_default_executor(threads)
         return app
 
+    for name in NEEDED_LATER:
+        import_module(name)
     server = HttpServer(within_loop)
     server.run(listeners)
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.digits import SIDE, Pixels
-from service.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
+from service.errors import BadRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
 from service.inputs.mnist import ANALYSIS_SIDE, normalized
 
 if TYPE_CHECKING:  # Pillow is imported with the first picture: a service that gets none does not pay for it
@@ -59,6 +59,7 @@ def decode_image(data: bytes, max_pixels: int = 16_000_000) -> Pixels:
         BadRequest: empty, truncated or damaged.
         PayloadTooLarge: the header claims more than `max_pixels`; nothing was decoded.
         InvalidValue: there is no ink.
+        Unavailable: Pillow, which is imported with the first picture, cannot be read now.
     """
     if not data:
         raise BadRequest(f"The picture is empty, 0 bytes; send a {READ} file.")
@@ -76,6 +77,8 @@ def decode_image(data: bytes, max_pixels: int = 16_000_000) -> Pixels:
     except (BadRequest, PayloadTooLarge):
         raise
     except Exception as error:  # Pillow raises exceptions of many types for damaged files
+        if isinstance(error, ImportError) or getattr(error, "errno", None):  # the system's, not the file's
+            raise Unavailable("Pictures cannot be read at present; the service is short of files or memory.") from error
         raise BadRequest(
             f"The {kind.upper()} picture is damaged, truncated or of an unsupported variant; send it again as PNG."
         ) from error

@@ -14,7 +14,7 @@ from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import wait
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from pydantic import SecretStr
@@ -49,7 +49,9 @@ class Worker:
         self.pipe, theirs = socket.socketpair()
         self.pipe.setblocking(False)
         with theirs:
-            self.process = multiprocessing.get_context("spawn").Process(target=_child, args=(ENTRY, listeners, theirs))
+            arguments = (ENTRY, listeners, theirs)
+            # daemon: should the supervisor itself fail, Python ends its workers and does not wait for them for ever
+            self.process = multiprocessing.get_context("spawn").Process(target=_child, args=arguments, daemon=True)
             self.process.start()
         self.ready = False
         self.began = self.turned = monotonic()
@@ -115,12 +117,19 @@ class Workers:
         while self._told_at is None or self._running():
             if self._told_at is None:
                 self._fill()
-            sentinels = [worker.process.sentinel for worker in self._running()]
-            wait([self._signals, *sentinels], POLL_S)
+            self._wait()
             self._obey_signals()
             self._look()
             self._orphans.reap()
         return self._exit_code
+
+    def _wait(self) -> None:
+        """Until a worker ends, a signal comes, or half a second is over."""
+        sentinels = [worker.process.sentinel for worker in self._running()]
+        try:
+            wait([self._signals, *sentinels], POLL_S)
+        except OSError:  # short of memory, or of descriptors: poll() takes no more of them than the limit
+            sleep(POLL_S)
 
     def _running(self) -> list[Worker]:
         return [slot.worker for slot in self._slots if slot.worker]

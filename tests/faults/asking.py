@@ -42,6 +42,10 @@ class Asking:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ask no more, and wait for the last answers."""
         self._stopped.set()
         for thread in self._threads:
             thread.join(PATIENCE_S)

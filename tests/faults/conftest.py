@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 
 from tests.faults.faults import Faults
-from tests.faults.table import Row, table
+from tests.faults.table import Row, markdown, table
 
 if not os.environ.get("FAULT_TEST"):
     collect_ignore_glob = ["test_*.py"]
 
 ROWS = pytest.StashKey[list[Row]]()
 SEED = 11
+MARKDOWN = Path("build/fault-test.md")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="more of everything: twenty minutes in place of five")
+    parser.addoption("--long", action="store_true", help="more of everything: half an hour in place of seven minutes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,8 +31,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for line in table(config.stash[ROWS]):
+    rows = config.stash[ROWS]
+    for line in table(rows):
         terminalreporter.write_line(line)
+    if rows:
+        MARKDOWN.parent.mkdir(exist_ok=True)
+        MARKDOWN.write_text(markdown(rows, "make fault-test" + (" ARGS=--long" if config.getoption("--long") else "")))
+        terminalreporter.write_line(f"The same as Markdown: {MARKDOWN}")
 
 
 @pytest.fixture

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 
 @dataclass
@@ -44,3 +47,10 @@ def table(rows: list[Row]) -> list[str]:
         for line in cells
     ]
     return ["", lines[0], "-" * len(lines[0]), *lines[1:], ""]
+
+
+def markdown(rows: list[Row], command: str) -> str:
+    """The same for the documentation, with what it was made by, when and where."""
+    cells = [HEAD, ["---", *["---:"] * (len(HEAD) - 1)], *(row.cells() for row in rows)]
+    made = f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {os.cpu_count()} cores"
+    return "\n".join([made, "", *("| " + " | ".join(line) + " |" for line in cells), ""])

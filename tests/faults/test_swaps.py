@@ -41,6 +41,7 @@ def serves(server: Server, version: int) -> bool:
     return all(worker["version"] == version for worker in document(server, "/models/digits")["workers"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_memory_is_flat(tmp_path: Path, long: bool, row: Callable[[str], Row], workers: int) -> None:
     line = row(f"promotions under load, {workers} worker(s), memory within 10 MB")

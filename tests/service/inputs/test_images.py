@@ -359,6 +359,23 @@ def test_bombs_cost_no_memory_and_pillow_waits_for_the_first_picture() -> None:
     assert int(done.stdout) < 16 * 1024, "more than 16 MiB"
 
 
+def test_a_first_picture_when_no_file_can_be_opened_is_not_called_damaged() -> None:
+    code = """if True:
+        import resource, sys
+        from service.errors import Unavailable
+        from service.inputs.images import decode_image
+        picture, limits = sys.stdin.buffer.read(), resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
+        try:
+            decode_image(picture)
+        except Unavailable:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            print(decode_image(picture).sum())
+    """
+    done = subprocess.run([sys.executable, "-c", code], input=file(NOISE, "JPEG"), capture_output=True, check=True)
+    assert int(done.stdout) > 0
+
+
 @pytest.mark.parametrize(
     ("width", "height", "small"),
     [(28, 28, True), (64, 64, True), (SMALL_PIXELS, 1, True), (65, 64, False), (1, 0, True)],
