@@ -34,6 +34,7 @@ GRACE_S = 30.0
 QUIET_S, MAX_HOLD_S = 0.01, 0.1  # before the stop: without a new call, and at most
 GOAWAY_S = 0.02  # for clients to receive it
 MAX_CONCURRENT_PER_STREAM = 64  # requests
+STREAM_CUT = "The service is stopping; send the requests that have no answer on a new stream."
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -189,6 +190,8 @@ class GrpcServer:
         try:
             while (answer := await answers.get()) is not None:
                 yield await answer
+            if reader.cancelled():  # by `stop`: OK would say that every request has its answer
+                await call.abort(grpc.StatusCode.UNAVAILABLE, STREAM_CUT)
         finally:
             self._readers.discard(reader)
             reader.cancel()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import itertools
 import queue
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,10 @@ import psutil
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
-from tritonclient.grpc import service_pb2
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
+from service.openinference.grpc.server import STREAM_CUT
 from tests.support.bodies import as_image
 from tests.support.grpc_client import address, code_of, found, images, pixels, refused
 from tests.support.models import digit, digits
@@ -228,6 +231,33 @@ def test_an_open_stream_does_not_hold_it_back(models: Path) -> None:
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE_S) == 0
         client.stop_stream()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pause_s", [0, 0.05], ids=["faster than it is answered", "slower"])
+def test_a_stream_that_the_stop_cuts_says_so(models: Path, pause_s: float) -> None:
+    """Its answers are the first ones, in order, and it does not end as if all had been answered."""
+    over = threading.Event()
+
+    def requests() -> Iterator[Any]:
+        for number in itertools.count():
+            request = service_pb2.ModelInferRequest(model_name="digits", id=str(number))
+            request.inputs.add(name="pixels", datatype="UINT8", shape=[1, 28, 28, 1])
+            request.raw_input_contents.append(digits(5).tobytes())
+            yield request
+            if over.wait(pause_s):
+                return
+
+    with Server(models, grpc_port=0) as server, grpc.insecure_channel(address(server)) as channel:
+        answers = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer(requests(), timeout=PATIENCE_S)
+        ids = [next(answers).infer_response.id for _ in range(20)]
+        server.process.send_signal(signal.SIGTERM)
+        with pytest.raises(grpc.RpcError) as ended:
+            ids += [answer.infer_response.id for answer in answers]
+        over.set()
+        assert server.process.wait(PATIENCE_S) == 0
+    assert (ended.value.code(), ended.value.details()) == (grpc.StatusCode.UNAVAILABLE, STREAM_CUT)
+    assert ids == [str(number) for number in range(len(ids))]
 
 
 CHANNEL = [
