@@ -125,7 +125,7 @@ def _context(settings: Settings, access: AccessLog) -> Context:
 
     scoreboard = Scoreboard(settings.run_dir, state)
     drain.on_leave.append(scoreboard.publish)
-    drain.on_last_moment.append(engine.end_runs)
+    drain.on_last_moment += [engine.end_runs, volume.give_up]
     for name in scoreboard.unloaded():  # unloaded earlier, by a worker that this one may replace
         engine.unload(name)
     return Context(

@@ -24,6 +24,10 @@ Files = Callable[..., Any]  # makes a file call: `files(function, *arguments)` r
 
 RETRY_AFTER_S = 5
 WRITE_S = 90.0  # a writer waits up to a minute for another one
+STOPPING = (
+    "The service is stopping and could wait no longer for the models folder; "
+    "ask another instance whether what you asked for was done."
+)
 
 
 def at_once(function: Callable[..., T], *arguments: Any) -> T:
@@ -51,6 +55,7 @@ class Volume:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._writes: Volume | None = None
+        self._waited_for: set[asyncio.Future[Any]] = set()
         self.deadline: float | None = None  # of the call that runs now, of the monotonic clock
 
     @property
@@ -77,6 +82,7 @@ class Volume:
         loop, limit_s = asyncio.get_running_loop(), timeout_s or self._timeout_s
         future: asyncio.Future[T] = loop.create_future()
         self._put(Job(partial(function, *arguments), limit_s, partial(_hand_over_in_loop, loop, future)))
+        self._waited_for.add(future)
         try:
             async with asyncio.timeout(limit_s):
                 return await future
@@ -84,6 +90,9 @@ class Volume:
             if future.done() and not future.cancelled():  # the call itself raised TimeoutError
                 raise
             raise _no_answer(limit_s) from None
+        finally:
+            self._waited_for.discard(future)
+            del future  # its error refers to this frame, and would live on in a cycle
 
     def wait(self, function: Callable[..., T], *arguments: Any, timeout_s: float | None = None) -> T:
         """The same for a thread without an event loop, which is blocked meanwhile: for the start of the service.
@@ -119,6 +128,13 @@ class Volume:
         if self._writes is None:
             self._writes = Volume(WRITE_S)
         return await self._writes.call(function, *arguments)
+
+    def give_up(self) -> None:
+        """From any thread: whoever waits for the folder is told Unavailable now, since the process is about to stop."""
+        for future in list(self._waited_for):
+            _hand_over_in_loop(future.get_loop(), future, None, Unavailable(STOPPING, RETRY_AFTER_S))
+        if self._writes:
+            self._writes.give_up()
 
     def close(self) -> None:
         """Let the threads end, once what they do has ended."""

@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.faults.asking import Asking, document, get, until
 from tests.faults.faults import Faults
 from tests.faults.table import Row
 from tests.support.models import publish
-from tests.support.server import Server, run_to_end
+from tests.support.server import PATIENCE_S, Server, run_to_end
 
 KEY = "open sesame"
 SETTINGS = {"models_timeout_s": 1, "watch_interval_s": 0.1, "admin_key": KEY}
@@ -189,6 +190,24 @@ def test_a_start_without_a_readable_folder_ends_with_a_sentence(
     assert ended.returncode == 1
     assert ended.stderr.startswith("Cannot start: ")
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("operation", ["create", "write", "fsync", "rename"])
+def test_a_stop_waits_for_no_promotion_that_hangs(root: Path, faults: Faults, workers: int, operation: str) -> None:
+    """Its caller is told before the grace period is over, and nothing is cut short."""
+    settings = SETTINGS | {"grace_s": 5, "workers": workers}
+    with Server(root, environ=faults.environ, **settings) as server, ThreadPoolExecutor(1) as aside:
+        until(lambda: f"digits_workers {workers}.0" in server.client.get("/metrics").text)
+        with faults.during(f"hang 0 {operation}"):
+            path, key = "/models/digits/versions/2/promote", {"X-Admin-Key": KEY}
+            promotion = aside.submit(get, server, path, "POST", **key)
+            with pytest.raises(TimeoutError):
+                promotion.result(timeout=1)
+            server.process.terminate()
+            code, body = promotion.result(timeout=PATIENCE_S)
+            assert (code, "is stopping" in json.loads(body)["detail"]) == (503, True)
+            assert server.process.wait(PATIENCE_S) == 0
 
 
 def _with(faults: Faults) -> Callable[..., dict[str, str]]:

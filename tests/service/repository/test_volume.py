@@ -121,3 +121,19 @@ def test_while_reads_hang_a_write_fails_at_once() -> None:
         go_on.set()
 
     asyncio.run(stalled())
+
+
+def test_who_waits_is_told_when_the_process_is_about_to_stop() -> None:
+    async def both() -> None:
+        volume, go_on = Volume(60), threading.Event()
+        waiting = [asyncio.create_task(call(go_on.wait)) for call in (volume.call, volume.write, volume.call)]
+        await asyncio.sleep(0)
+        threading.Thread(target=volume.give_up).start()
+        for each in waiting:
+            with pytest.raises(Unavailable, match="is stopping"):
+                await each
+        go_on.set()
+        assert await volume.call(list) == []
+        volume.close()
+
+    asyncio.run(both())
