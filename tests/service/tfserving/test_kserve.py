@@ -1,15 +1,9 @@
-"""KServe's own Python client, if it is installed (`pip install kserve`: heavy, and not among the tests' requirements),
-and the calls that it makes, in any case.
-"""
+"""The calls that KServe's own Python client makes; the client itself is tried by `make client-test`."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 import pytest
 
-from tests.support.models import digits
 from tests.support.server import Server
 
 
@@ -61,25 +55,3 @@ def test_head_is_get_without_the_body(server: Server, path: str) -> None:
     assert head.headers["content-type"] == get.headers["content-type"]
     assert head.headers.get("allow") == get.headers.get("allow")
     assert head.content == b""
-
-
-@pytest.mark.parametrize("protocol", ["v1", "v2"])
-def test_the_client_works_unchanged(server: Server, protocol: str) -> None:
-    kserve = pytest.importorskip("kserve", reason="kserve is not installed: its own client was NOT tried")
-
-    async def steps() -> list[Any]:
-        client = kserve.InferenceRESTClient(kserve.inference_client.RESTConfig(protocol=protocol))
-        found = [await client.is_server_live(server.url), await client.is_model_ready(server.url, "digits")]
-        if protocol == "v2":
-            found.append(await client.is_server_ready(server.url))
-            tensor = kserve.InferInput("pixels", [1, 28, 28], "UINT8", data=digits(3).ravel().tolist())
-            asked: Any = kserve.InferRequest("digits", [tensor])
-            answer = await client.infer(server.url, asked, model_name="digits")
-            values = next(one.data for one in answer.outputs if one.name == "probabilities")
-        else:
-            asked = {"instances": digits(3).tolist()}
-            values = (await client.infer(server.url, asked, model_name="digits"))["predictions"][0]
-        await client.close()
-        return [*found, max(range(10), key=values.__getitem__)]
-
-    assert asyncio.run(steps()) == ([True] * 3 if protocol == "v2" else [True] * 2) + [3]
