@@ -51,8 +51,8 @@ def test_its_counts_are_those_of_the_statistics(tmp_path: Path, kind: str, worke
         client, _, served = done.stdout.partition("Server:")
         asked, answered = count("Request count", client), count("Successful request count", served)
         assert asked >= WINDOWS * REQUESTS
-        # it asks for the statistics just before and after each window: they have the requests of these moments too
-        assert asked <= answered <= asked + max(2 * AT_ONCE * WINDOWS, asked // 50)
+        # it asks for the statistics just before or after the ends of each window: they lack or have these moments too
+        assert abs(answered - asked) <= max(2 * AT_ONCE * WINDOWS, asked // 50)
         [found] = server.client.get("/v2/models/digits/stats").json()["model_stats"]
         assert found["inference_stats"]["fail"]["count"] == 0
         assert found["inference_count"] == found["inference_stats"]["success"]["count"] >= answered
