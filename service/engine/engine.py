@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 from service.digits import Pixels, Probabilities
@@ -182,10 +183,11 @@ class Engine:
         self._watchdog.end_all()
 
     def _served(self, name: str, version: int, card: Card, model: Model) -> LoadedVersion:
-        key, statistics, timeouts = f"{name} {version}", self._meter.statistics, RunTimeouts(name, version)
+        key, statistics = f"{name} {version}", self._meter.statistics
+        timeouts = RunTimeouts(name, version, partial(self._meter.event, "run_timeouts", name))
 
         def batcher(predict: Run) -> Batcher:
-            counted, rows = self._counted(name, key, predict, timeouts), model.batch_rows
+            counted, rows = self._counted(key, predict, timeouts), model.batch_rows
             # pieces in the thread are twice as long: 2 % faster, and small requests do not wait for them
             return Batcher(counted, self.admission, rows, 2 * rows, ran=lambda run: statistics.executed(key, run))
 
@@ -193,14 +195,13 @@ class Engine:
         both = batcher(predict), batcher(predict_all)
         return LoadedVersion(name, version, card, model, *both, statistics, timeouts)
 
-    def _counted(self, name: str, key: str, predict: Run, timeouts: RunTimeouts) -> Run:
+    def _counted(self, key: str, predict: Run, timeouts: RunTimeouts) -> Run:
         def run(pixels: Any) -> Any:
             timeouts.check()
             try:
                 answers: Any = predict(pixels)
             except RunTimeout:
                 timeouts.add()
-                self._meter.event("run_timeouts", name)
                 raise
             self._meter.batch(key, answers[:, :CLASSES])
             return answers

@@ -12,9 +12,9 @@ from zlib import crc32
 
 from service.concurrency import give_way
 from service.digits import Pixels, Probabilities
-from service.engine.model import CLASSES, Model
+from service.engine.model import CLASSES
 from service.engine.version import LoadedVersion
-from service.errors import Unavailable
+from service.errors import RunTimeout, Unavailable
 from service.repository.rollout_plan import RolloutPlan
 
 MAX_WAITING = 256  # requests that wait for their comparison; more are not compared, and counted as dropped
@@ -49,7 +49,7 @@ class Rollout:
             probabilities = await live.predict(pixels, lecture)
             if self.plan.shadow:
                 self._requests += 1
-                self._compare(self.candidate.model, pixels, probabilities)
+                self._compare(self.candidate, pixels, probabilities)
             return live, probabilities
         self._requests += 1
         try:
@@ -59,7 +59,7 @@ class Rollout:
         except Exception:  # noqa: BLE001 - an error of the candidate must not reach the caller
             self._errors += 1
             return live, await live.predict(pixels, lecture)
-        self._compare(live.model, pixels, probabilities)
+        self._compare(live, pixels, probabilities)
         return self.candidate, probabilities
 
     def counts(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Rollout:
         self._thread.shutdown(wait=False, cancel_futures=True)
         self.candidate.close()
 
-    def _compare(self, other: Model, pixels: Pixels, probabilities: Probabilities) -> None:
+    def _compare(self, other: LoadedVersion, pixels: Pixels, probabilities: Probabilities) -> None:
         if self._closed:  # a request that began before the rollout ended
             return
         if self._waiting >= MAX_WAITING:
@@ -88,10 +88,15 @@ class Rollout:
         self._waiting += 1
         self._thread.submit(self._run_other, other, pixels[:MAX_ROWS], probabilities[:MAX_ROWS, :CLASSES])
 
-    def _run_other(self, other: Model, pixels: Pixels, probabilities: Probabilities) -> None:
+    def _run_other(self, other: LoadedVersion, pixels: Pixels, probabilities: Probabilities) -> None:
         self._waiting -= 1
         try:
-            found = other.predict(pixels)
+            other.timeouts.check()
+            found = other.model.predict(pixels)
+        except RunTimeout:  # counts as one of a caller does: three of them end a shadow, too
+            other.timeouts.add()
+            self._errors += 1
+            return
         except Exception:  # noqa: BLE001 - counted; the caller has its answer already
             self._errors += 1
             return

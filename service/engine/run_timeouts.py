@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from service.errors import Unavailable
 
 MAX_TIMEOUTS = 3  # runs of one version that took too long, before this process runs it no more
@@ -10,13 +12,18 @@ MAX_TIMEOUTS = 3  # runs of one version that took too long, before this process 
 class RunTimeouts:
     """Counts for one loaded version.
 
+    Args:
+        name, version: of the version.
+        added: called for each run that took too long.
+
     Attributes:
         withdrawn: whether it is out of service here.
     """
 
-    __slots__ = ("_count", "_name", "_version", "withdrawn")
+    __slots__ = ("_added", "_count", "_name", "_version", "withdrawn")
 
-    def __init__(self, name: str, version: int) -> None:
+    def __init__(self, name: str, version: int, added: Callable[[], None] = lambda: None) -> None:
+        self._added = added
         self._name = name
         self._version = version
         self._count = 0
@@ -25,6 +32,7 @@ class RunTimeouts:
     def add(self) -> None:
         """One more run took too long."""
         self._count += 1
+        self._added()
         self.withdrawn = self._count >= MAX_TIMEOUTS
 
     def reason(self) -> str:

@@ -46,7 +46,8 @@ class Process:
 
     def __init__(self, root: Path, shared: Path | None = None, **settings: Any) -> None:
         self.writer = RepositoryWriter(root)
-        self.engine = Engine(Settings(models_dir=root, **settings), Meter())
+        self.meter = Meter()
+        self.engine = Engine(Settings(models_dir=root, **settings), self.meter)
         self.engine.start()
         self.volume = Volume(30)
         self.scoreboard = Scoreboard(shared, lambda: self.engine.state() | {"numbers": {}})
@@ -269,3 +270,22 @@ def test_a_candidate_whose_runs_take_too_long_is_rolled_back(root: Path) -> None
             running.candidate.timeouts.add()
         assert process.follow() is None
         assert process.verdict().startswith(f"rolled back: digits version {looping} was taken out of service: 3 runs")
+
+
+def test_a_shadow_whose_runs_take_too_long_is_ended_too(root: Path) -> None:
+    """It answers nobody, and would keep a CPU busy for ever."""
+    looping = RepositoryWriter(root).publish("digits", lambda _: loops(), card_for(classifier()))
+    with closing(Process(root, allowed_operators="Loop", run_timeout_s=0.3)) as process:
+        process.writer.start_rollout("digits", RolloutPlan(looping, shadow=True))
+        running = process.follow()
+        assert running
+        endless = digits(3)
+        endless[0, 27, 27] = 255
+        for _ in range(5):
+            served, _ = asyncio.run(process.engine.predict(None, b"any", endless))
+            assert served.version == 1
+        running._thread.shutdown(wait=True)  # all are compared
+        assert running.counts()["errors"] == 5
+        assert process.follow() is None
+        assert process.verdict().startswith(f"rolled back: digits version {looping} was taken out of service: 3 runs")
+    assert process.meter.events["run_timeouts digits"] == [3.0]
