@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 SLICE_S = 0.002
 BIG_BYTES = 64 * 1024  # a body from here on is decoded in slices, and given up when its caller goes away
+WINDOW_BYTES = 2**20  # searched or copied at a time; a millisecond at most
 NICENESS = 10  # that a thread of long work has above the rest of its process
 
 

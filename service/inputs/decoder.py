@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from starlette.datastructures import Headers
 
 from service.concurrency import BIG_BYTES
 from service.digits import Pixels
@@ -98,7 +97,7 @@ class Decoder:
         if media_type.startswith("image/"):
             return (await decode_picture(body, self._max_pixels))[np.newaxis]
         if media_type == FORM:
-            files = await files_of(body, Headers({"content-type": content_type}), self._max_files)
+            files = await files_of(body, content_type, self._max_files)
             return await decode_pictures(files, self._max_pixels, "files")
         shown = media_type[:60] or "A body without a type"
         raise UnsupportedMediaType(f"{shown} is not read here; send {ACCEPTED}.{ADVICE.get(media_type, '')}")

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,8 +22,8 @@ KEPT = re.compile("(PATH|HOME|LANG|COVERAGE_PROCESS_CONFIG|COVERAGE_PROCESS_STAR
 ADDRESS = re.compile(r" at (http://\S+:(\d+))")
 
 
-def command(*flags: str) -> list[str]:
-    return [sys.executable, "-W", "error", "-m", "service", *flags]
+def command(*flags: str, program: Sequence[str] = ("service",)) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", *program, *flags]
 
 
 def environment(**settings: Any) -> dict[str, str]:
@@ -46,6 +46,7 @@ class Server:
         models_dir: the model repository.
         flags: of the command line.
         environ: variables beside the settings.
+        program: what to run in place of `python -m service`: a module and its arguments.
         settings: as DIGITS_*.
 
     Attributes:
@@ -54,8 +55,14 @@ class Server:
     """
 
     def __init__(
-        self, models_dir: Path, *flags: str, environ: Mapping[str, str] | None = None, **settings: Any
+        self,
+        models_dir: Path,
+        *flags: str,
+        environ: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("service",),
+        **settings: Any,
     ) -> None:
+        self._program = program
         self._environ = dict(environ or {})
         self._flags = flags
         self._settings = {
@@ -67,7 +74,8 @@ class Server:
 
     def __enter__(self) -> Self:
         environ = environment(**self._settings) | self._environ
-        self.process = subprocess.Popen(command(*self._flags), cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True)
+        arguments = command(*self._flags, program=self._program)
+        self.process = subprocess.Popen(arguments, cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True)
         try:
             self.announced = self._wait_for_address()
             address = ADDRESS.search(self.announced)
