@@ -125,7 +125,8 @@ def _context(settings: Settings, access: AccessLog) -> Context:
 
     scoreboard = Scoreboard(settings.run_dir, state)
     drain.on_leave.append(scoreboard.publish)
-    drain.on_last_moment += [engine.end_runs, volume.give_up]
+    feedback = _feedback(settings)
+    drain.on_last_moment += [engine.end_runs, volume.give_up, feedback.give_up]
     for name in scoreboard.unloaded():  # unloaded earlier, by a worker that this one may replace
         engine.unload(name)
     return Context(
@@ -135,7 +136,7 @@ def _context(settings: Settings, access: AccessLog) -> Context:
         watcher=Watcher(engine, volume, scoreboard),
         decoder=Decoder(settings),
         recent=RecentPredictions(settings.recent_rows, settings.run_dir),
-        feedback=_feedback(settings),
+        feedback=feedback,
         requests=RequestTelemetry(meter, access),
         ids=RequestIds(),
         scoreboard=scoreboard,

@@ -6,7 +6,6 @@ before is certainly never written, and of two corrections of a digit the one tha
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections import deque
@@ -14,29 +13,21 @@ from collections.abc import Iterator, Sized
 from concurrent.futures import Future
 from contextlib import contextmanager
 from time import monotonic, sleep
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from service.errors import DigitsError, FeedbackUnavailable
+from service.feedback.patience import LOCKED_SO_LONG, RETRY_AFTER_S, STOPPING, Patience, result
 from service.feedback.store import POLL_S, Correction, FeedbackStore, Outcome
 
 log = logging.getLogger("service")
 
-T = TypeVar("T")
-
 MAX_GROUP = 256  # corrections per transaction
 TURN_S = 2 * POLL_S  # between two transactions, so that other processes get the lock
 IDLE_S = 1  # then the file is closed
-RETRY_AFTER_S = 5
 
 Counts = dict[str, Any]
 
 QUEUE_FULL = "{:,} requests for the feedback file are waiting, and this one was refused. Try again in a second."
-TOO_LATE = "The feedback file could not be used within {:g} seconds{}. Nothing was stored; try again later."
-LOCKED_SO_LONG = ", because another process holds its lock"
-IN_DOUBT = (
-    "The disk gave no answer within {:g} seconds. A correction may be stored or not; sending it again does no harm."
-)
-STOPPING = "This instance is stopping and stores no more corrections; retry on another one."
 FAILED = (
     "The service failed to use the feedback file. A correction may be stored or not; sending it again does no harm."
 )
@@ -61,13 +52,13 @@ class FeedbackWriter:
     def __init__(self, store: FeedbackStore, max_queue: int, timeout_s: float) -> None:
         self._store = store
         self._max_queue = max_queue
-        self._timeout_s = timeout_s
         self._writes: deque[Waiting] = deque()
         self._reads: deque[Future[Counts | DigitsError]] = deque()
         self._changed = threading.Condition()  # guards both queues and the flag below
         self._closing = False
         self._ended: Future[None] = Future()
         self._thread: threading.Thread | None = None
+        self._patience = Patience(timeout_s)
         self._next_turn = 0.0
         self._locked = self._failing = False
 
@@ -78,11 +69,11 @@ class FeedbackWriter:
             FeedbackFull: the file holds as many digits as it may.
             FeedbackUnavailable: it is not stored or, as the message says, that is in doubt.
         """
-        return _result(await self._within_deadline(self._queued(correction)))
+        return result(await self._patience.outcome(self._queued(correction), self._why_late))
 
     async def stats(self) -> Counts:
         """See FeedbackStore.stats. Raises FeedbackUnavailable."""
-        return _result(await self._within_deadline(self._asked()))
+        return result(await self._patience.outcome(self._asked(), self._why_late))
 
     async def close(self) -> None:
         """Write what is queued and close the file; give up after `timeout_s` where the disk does not answer."""
@@ -90,7 +81,14 @@ class FeedbackWriter:
             self._closing = True
             self._changed.notify()
         if self._thread:
-            await asyncio.wait((asyncio.wrap_future(self._ended),), timeout=self._timeout_s)
+            await self._patience.until_done(self._ended)
+
+    def give_up(self) -> None:
+        """From any thread: answer now what still waits. The process is about to stop, whatever the disk does."""
+        self._patience.give_up()
+
+    def _why_late(self) -> str:
+        return LOCKED_SO_LONG if self._locked else ""
 
     def _queued(self, correction: Correction) -> Future[Outcome | DigitsError]:
         future: Future[Outcome | DigitsError] = Future()
@@ -119,18 +117,6 @@ class FeedbackWriter:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="feedback", daemon=True)
                 self._thread.start()
-
-    async def _within_deadline(self, future: Future[T]) -> T | DigitsError:
-        try:
-            await asyncio.wait((asyncio.wrap_future(future),), timeout=self._timeout_s)
-        finally:
-            untouched = future.cancel()
-        if untouched:
-            why = LOCKED_SO_LONG if self._locked else ""
-            return FeedbackUnavailable(TOO_LATE.format(self._timeout_s, why), RETRY_AFTER_S)
-        if future.done():
-            return future.result()
-        return FeedbackUnavailable(IN_DOUBT.format(self._timeout_s), RETRY_AFTER_S)
 
     # -- in the thread ------------------------------------------------------------------------------------------------
 
@@ -232,12 +218,3 @@ class FeedbackWriter:
             self._failing = True
         for job in group:
             job.future.set_result(FeedbackUnavailable(sentence, RETRY_AFTER_S))
-
-
-def _result(outcome: T | DigitsError) -> T:
-    if isinstance(outcome, DigitsError):
-        try:
-            raise outcome
-        finally:
-            del outcome  # or error, traceback and frame would keep each other in memory
-    return outcome

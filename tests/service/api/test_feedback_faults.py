@@ -184,6 +184,24 @@ def test_predict_answers_while_another_process_holds_the_lock(tmp_path: Path, wo
     assert check(path, tally) == {0}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stop_does_not_wait_for_a_lock_longer_than_it_may(tmp_path: Path, workers: int) -> None:
+    publish(tmp_path / "models")
+    path = tmp_path / "f.sqlite"
+    settings = {"workers": workers, "feedback_path": path, "feedback_timeout_s": 600, "grace_s": 5}
+    with Server(tmp_path / "models", **settings) as server, ThreadPoolExecutor(1) as aside:
+        assert server.client.post("/feedback", json={"digit": [0] * 784, "label": 0}).status_code == 201
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            waiting = aside.submit(server.client.post, "/feedback", json={"digit": [1] * 784, "label": 1})
+            time.sleep(0.5)
+            server.process.send_signal(signal.SIGTERM)
+            answer = waiting.result(PATIENCE_S)
+            assert (answer.status_code, "is stopping" in answer.json()["detail"]) == (503, True)
+            assert server.process.wait(PATIENCE_S) == 0
+
+
 def test_a_service_whose_folder_is_missing_serves_and_recovers(tmp_path: Path) -> None:
     publish(tmp_path / "models")
     folder = tmp_path / "volume"
