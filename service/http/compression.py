@@ -17,6 +17,7 @@ INLINE_BYTES = 64 * 1024
 MAX_MEMBERS = 10_000  # of one gzip body, and so many milliseconds at most
 MEMBER_BYTES = 1024  # that are tried at the start of each
 MIN_BYTES = 1024
+MAX_CODINGS = 50  # of an Accept-Encoding; more are not looked at
 LEVEL = 1  # the fastest; higher levels hardly shrink floats further
 CODING = re.compile(rb"\s*([\w*-]+)\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?")
 
@@ -117,7 +118,7 @@ def _window_bits(body: bytes, encoding: bytes) -> int:
 
 def _choose(accept: bytes) -> bytes:
     """gzip or deflate, whichever Accept-Encoding prefers; empty if it prefers no compression."""
-    found = (CODING.fullmatch(item) for item in accept.lower().split(b","))
+    found = (CODING.fullmatch(item) for item in accept.lower().split(b",", MAX_CODINGS)[:MAX_CODINGS])
     named = {item[1]: float(item[2] or 1) for item in found if item}
     others, plain = named.pop(b"*", 0.0), named.pop(b"identity", 0.0)
     named.setdefault(b"gzip", named.get(b"x-gzip", others))  # * is any coding not named; x-gzip is gzip

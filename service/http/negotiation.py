@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+MAX_RANGES = 50  # more are not looked at; browsers send up to ten
+
 
 def preferred(accept: str, offered: Sequence[str]) -> str:
     """The offered media type that `accept` ranks highest; the first one if it names none of them.
@@ -20,12 +22,12 @@ def preferred(accept: str, offered: Sequence[str]) -> str:
 
 
 def _ranked(accept: str) -> Iterable[str]:
-    """Media ranges in descending order of q; equals in their order in the header; q=0 excluded."""
+    """The first MAX_RANGES media ranges in descending order of q; equals as they stand in the header; q=0 excluded."""
     ranges = []
-    for place, item in enumerate(accept.lower().split(",")):
-        name, *parameters = [part.strip() for part in item.split(";")]
+    for place, item in enumerate(accept.lower().split(",", MAX_RANGES)[:MAX_RANGES]):
+        name, *parameters = [part.strip() for part in item.split(";", MAX_RANGES)]
         quality = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
-        q = float(quality) if quality.replace(".", "", 1).isdigit() else 0.0
+        q = float(quality) if quality.replace(".", "", 1).isdecimal() else 0.0
         if q > 0:
             ranges.append((-q, place, name))
     return (name for _, _, name in sorted(ranges))

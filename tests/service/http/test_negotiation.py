@@ -31,6 +31,9 @@ OFFERED = ("application/json", "text/csv")
         ("text/csv;q=-1", "application/json"),
         (",,;;q,/,*", "application/json"),
         ("text", "application/json"),
+        ("text/csv;q=\u00b2", "application/json"),  # a digit to str.isdigit, and no number to float
+        ("a/b," * 49 + "text/csv", "text/csv"),
+        ("a/b," * 50 + "text/csv", "application/json"),  # not looked at
     ],
 )
 def test_the_highest_ranked_offered_type(accept: str, expected: str) -> None:

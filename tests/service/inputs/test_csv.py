@@ -119,6 +119,30 @@ def test_a_body_of_tiny_values_is_rejected_in_little_memory(body: bytes) -> None
     assert peak < 4 * len(body)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize("blanks", range(15))
+def test_lines_are_whole_wherever_a_window_ends(end: str, blanks: int) -> None:
+    digits = np.tile(PIXELS, (3, 1, 1))
+    assert np.array_equal(read(b" " * blanks + as_csv(digits, end=end)), digits)
+
+
+def test_windows_of_blank_lines() -> None:
+    text = as_csv(PIXELS[:1])
+    assert np.array_equal(read(text + b" " * 50_000 + b"\n" + b" " * 50_000), PIXELS[:1])
+    assert wrong(text + b" " * 50_000 + b"\n" + b"\n" * 3 + b" " * 50_000 + b"\n" + text).field == "line 2"
+    assert wrong(b" " * 50_000 + b"\n" + b" " * 50_000).field == "row 1"
+
+
+@pytest.mark.parametrize(
+    "line", [b"," * 70_000, b"0," * 70_000, b"pixel0" + b"," * 70_000, b'"' * 70_000, b"9" * 70_000]
+)
+@pytest.mark.parametrize("before", [0, 50])
+def test_a_line_longer_than_any_row_is_not_split(line: bytes, before: int) -> None:
+    error = wrong(as_csv(PIXELS)[: before and 10**9] + line + b"\n" + as_csv(PIXELS[:1]))
+    assert error.field == f"line {before + 1}"
+    assert "65,536 bytes" in str(error)
+
+
 @given(st.binary(max_size=400))
 def test_any_bytes_are_refused_in_words(data: bytes) -> None:
     for body in (data, b"pixel0\n" + data, b"0," * 783 + data + b"x"):
