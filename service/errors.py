@@ -11,8 +11,8 @@ DigitsError                     500   base; str(error) is the sentence that the 
 ├── UnsupportedMediaType        415   a body or a picture of an unsupported format
 │   └── UnsupportedEncoding     415   a body with an unsupported Content-Encoding
 ├── Conflict                    409   a version that must not be promoted
+├── ModelBroken                 409   a version that must not be served; the sentence says why
 ├── InvalidValue                422   well-formed, with a wrong value; `field` says where
-├── ModelBroken                 500   a model folder that must not be served; never raised by a request
 ├── ProviderUnavailable         500   the configured execution provider does not work; start-up only
 ├── FeedbackFull                507   the feedback file is full
 ├── RunTimeout                  504   a run of the model took too long and was ended
@@ -103,7 +103,7 @@ class InvalidValue(DigitsError):
 
 
 class ModelBroken(DigitsError):
-    pass
+    status = 409
 
 
 class ProviderUnavailable(DigitsError):

@@ -103,7 +103,7 @@ async def one(context: ContextDep, name: Name, text: WantsText) -> Response | di
     "/models/{name}/versions/{version}",
     response_model=ModelCard,
     summary="The card of one version",
-    responses={**TABLE, **problem_responses(404, 422, 503)},
+    responses={**TABLE, **problem_responses(404, 409, 422, 503)},
 )
 async def version(context: ContextDep, name: Name, number: Version, text: WantsText) -> Response:
     """Architecture, training data, options and accuracy. With `Accept: text/plain`, the summary table."""

@@ -17,6 +17,7 @@ from service.telemetry.log_writer import LogWriter
 
 TEXT = "%(asctime)s %(levelname)-7s %(message)s"
 MAX_LINES = 10_000
+MAX_PATH = 200  # characters of a path that a request line shows: a path may have 64 KiB
 FLUSH_S = 1.0
 WRITER = LogWriter()
 
@@ -83,7 +84,7 @@ class AccessLog:
         if len(self._lines) >= MAX_LINES:
             self._dropped += 1
             return
-        now = time.time()
+        now, path = time.time(), path if len(path) <= MAX_PATH else f"{path[:MAX_PATH]}..."
         if self._json:
             line = {"time": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"), "level": "info"}
             line |= {"method": method, "path": path, "request_id": request_id}

@@ -96,5 +96,5 @@ def test_over_http_it_is_a_sentence_too(models_dir: Path, app: Any, what: str) -
         answer = call(app, "GET", "/models/shifted/versions/1")
     finally:
         path.write_bytes(whole)
-    assert answer.status == 500
+    assert answer.status == 409
     assert b"cannot be read" in answer.body

@@ -75,6 +75,19 @@ def test_a_path_cannot_forge_a_line(form: str, capfd: pytest.CaptureFixture[str]
     assert "\x1b" not in written
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("length", [200, 201, 60_000])
+def test_a_long_path_makes_no_long_line(form: str, length: int, capfd: pytest.CaptureFixture[str]) -> None:
+    log = AccessLog(Settings(log_format=form))  # type: ignore[arg-type]
+    path = "/" + "\u20ac" * (length - 1)
+    log.add("GET", path, 404, 0.0, "id")
+    log.write()
+    flush()
+    [line] = capfd.readouterr().err.splitlines()
+    assert len(line) < 1500  # a character may be shown as six
+    assert ("..." in line) is (length > 200)
+
+
 def test_lines_beyond_the_limit_are_counted(capfd: pytest.CaptureFixture[str]) -> None:
     log = AccessLog(Settings())
     for _ in range(MAX_LINES + 7):
