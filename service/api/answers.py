@@ -27,10 +27,16 @@ def as_json(served: LoadedVersion, probabilities: Probabilities) -> bytes:
     return orjson.dumps({"model": model, "predictions": _predictions(probabilities)}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def as_csv(probabilities: Probabilities) -> bytes:
+async def csv_body(probabilities: Probabilities) -> bytes:
     """A Kaggle submission: ImageId from 1, and Label, the digit."""
-    digits = probabilities.argmax(axis=1).tolist()
-    return "\n".join(["ImageId,Label", *(f"{i},{digit}" for i, digit in enumerate(digits, 1)), ""]).encode()
+    digits = probabilities.argmax(axis=1)
+    starts = range(0, len(digits), PIECE_ROWS)
+    pieces = await cooperate(_csv_rows(digits[start : start + PIECE_ROWS].tolist(), start + 1) for start in starts)
+    return "".join(["ImageId,Label\n", *pieces]).encode()
+
+
+def _csv_rows(digits: list[int], first: int) -> str:
+    return "".join([f"{i},{digit}\n" for i, digit in enumerate(digits, first)])
 
 
 def _json_pieces(served: LoadedVersion, probabilities: Probabilities) -> Iterator[bytes]:

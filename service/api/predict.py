@@ -6,9 +6,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.api.answers import as_csv, json_body
+from service.api.answers import csv_body, json_body
 from service.api.schemas import PREDICT_OPENAPI, Predictions, problem_responses
 from service.context import Context
+from service.digits import Probabilities
+from service.engine.inference import Inference
 from service.http.body import read_body, while_connected
 from service.http.negotiation import preferred
 
@@ -34,14 +36,18 @@ class Predict:
         content_type, accept = _content_type_and_accept(scope)
         body = await read_body(scope, receive, context.settings)
         inference = context.inference(scope["request_id"])
-        pixels = await context.decoder.decode(content_type.decode("latin-1"), body)
-        probabilities = await while_connected(inference.predict(None, "", pixels), receive, len(body))
+        running = self._decode_and_predict(inference, content_type.decode("latin-1"), body)
+        probabilities = await while_connected(running, receive, len(body))
         if accept not in PLAIN and preferred(accept.decode("latin-1"), ANSWERS) == CSV:
-            answer = b"text/csv; charset=utf-8", as_csv(probabilities)
+            answer = b"text/csv; charset=utf-8", await csv_body(probabilities)
         else:
             answer = b"application/json", await json_body(inference.version, probabilities)
         inference.finish()
         return answer
+
+    async def _decode_and_predict(self, inference: Inference, content_type: str, body: bytes) -> Probabilities:
+        pixels = await self._context.decoder.decode(content_type, body)
+        return await inference.predict(None, "", pixels)
 
 
 def _content_type_and_accept(scope: Scope) -> tuple[bytes, bytes]:

@@ -12,11 +12,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.concurrency import BIG_BYTES, WINDOW_BYTES
 from service.digits import SIDE, Pixels
 from service.errors import BadRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
 from service.inputs.mnist import ANALYSIS_SIDE, normalized
@@ -35,6 +37,7 @@ MNIST_PNG = bytes.fromhex("89504e470d0a1a0a 0000000d 49484452 0000001c 0000001c 
 PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"}
 # start of a scan with a plausible length: motion photos append a video, in which \xff\xda occurs too
 SCAN = re.compile(rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
+SCAN_BYTES = 5  # that SCAN matches
 MAX_SCANS = 64  # of a JPEG: usual files have up to 18, and one kilobyte of scans can cost a second
 MAX_PIECES = 100_000  # segments, chunks or reads of a file: millions of empty ones would take minutes
 MAX_HEAD = 2**20  # bytes before the first frame of a GIF
@@ -86,8 +89,8 @@ def decode_image(data: bytes, max_pixels: int = 16_000_000) -> Pixels:
 
 
 def is_small(data: bytes) -> bool:
-    """Whether decoding takes well under a millisecond: a PNG whose header claims at most 64x64 pixels."""
-    if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) < 24:
+    """Whether decoding takes well under a millisecond: a small PNG whose header claims at most 64x64 pixels."""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n") or not 24 <= len(data) <= BIG_BYTES:
         return False
     width, height = struct.unpack(">II", data[16:24])
     return bool(width * height <= SMALL_PIXELS)
@@ -147,7 +150,7 @@ def _open(kind: str, data: bytes, max_pixels: int) -> Any:
         data = data[:8] + b"".join(chunk for _, chunk in _chunks(data))
     elif kind == "Gif":
         _check_size(_gif_size(data), max_pixels)
-    elif kind == "Jpeg" and len(SCAN.findall(data)) > MAX_SCANS:
+    elif kind == "Jpeg" and _has_many_scans(data):
         raise BadRequest(f"The JPEG picture has more than {MAX_SCANS} scans; save it again as an ordinary JPEG or PNG.")
     try:
         picture = _reader(kind)(BoundedReader(data))
@@ -160,6 +163,17 @@ def _open(kind: str, data: bytes, max_pixels: int) -> Any:
         picture.draft("L", (4 * ANALYSIS_SIDE, 4 * ANALYSIS_SIDE))  # decodes large photos at 1/2, 1/4 or 1/8
     picture.load()
     return picture
+
+
+def _has_many_scans(jpeg: bytes) -> bool:
+    """Searched in windows: a regular expression holds the GIL from start to end."""
+    count = 0
+    for start in range(0, len(jpeg), WINDOW_BYTES):
+        found = SCAN.finditer(jpeg, start, start + WINDOW_BYTES + SCAN_BYTES - 1)
+        count += sum(1 for _ in islice(found, MAX_SCANS + 1))
+        if count > MAX_SCANS:
+            return True
+    return False
 
 
 class BoundedReader(io.BytesIO):

@@ -11,11 +11,12 @@ import numpy as np
 
 from service.digits import SIDE, SIZE, Pixels
 from service.errors import InvalidValue
-from service.inputs.json_chunks import PIECE_BYTES, SPACE, ChunkedList, loads
+from service.inputs.json_chunks import MOST_BLANKS, PIECE_BYTES, SPACE, ChunkedList, loads
 from service.inputs.json_fast import digits_of_list, digits_of_object
 from service.inputs.pixels import ROW_LENGTHS, WHAT_A_DIGIT_IS, check_count, rounded
 
 FIELDS = ("instances",)
+SLICE = 32  # digits; more than the 28 rows of one that was not put into a list
 ROW_TYPES = {list}
 START = re.compile(rb'_\{_"instances"_:_\[(?=_\[)'.replace(b"_", SPACE))
 END = re.compile(rb"\]_\}_\Z".replace(b"_", SPACE))
@@ -38,7 +39,18 @@ def from_json(body: bytes, max_instances: int) -> Iterator[Pixels]:
         yield digits
     else:
         # no "e" after {"instances" means no true and no false (1e2 takes the slower way, with the same result)
-        yield digits_from_list(_instances(body), max_instances, plain=body.find(b"e", 16) < 0)
+        plain = body.find(b"e", 16) < 0
+        if len(body) <= PIECE_BYTES:
+            yield digits_from_list(_instances(body), max_instances, plain=plain)
+        else:
+            yield from _in_slices(_instances(body), max_instances, 0, plain)
+
+
+def _in_slices(instances: list[Any], max_instances: int, first: int, plain: bool) -> Iterator[Pixels]:
+    """digits_from_list, some digits at a time."""
+    check_count(first + len(instances), max_instances)
+    for start in range(0, max(1, len(instances)), SLICE):
+        yield digits_from_list(instances[start : start + SLICE], SLICE, first + start, plain)
 
 
 def _instances(body: bytes) -> list[Any]:
@@ -144,7 +156,7 @@ def _numbers(digit: Any, field: str) -> tuple[list[Any], list[str]]:
 
 def _cut(body: bytes) -> ChunkedList | None:
     """The list of instances, if the body holds nothing else; a string after it could be another key."""
-    start, end = START.match(body), END.search(body, max(0, len(body) - 100))
+    start, end = START.match(body, 0, MOST_BLANKS), END.search(body, max(0, len(body) - 100))
     if not start or not end or body.find(b'"', start.end()) >= 0:
         return None
     return ChunkedList(body, start.end(), end.start(), f" {ADVICE}")
@@ -160,7 +172,7 @@ def _from_json_pieces(body: bytes, cut: ChunkedList, max_instances: int) -> Iter
             continue
         digits = cut.elements(start, end)
         if not digits:  # not JSON, which loads() reports, or digits of another form
-            yield digits_from_list(_instances(body)[first:], max_instances - first, first)
+            yield from _in_slices(_instances(body)[first:], max_instances, first, plain=False)
             return
         check_count(first + len(digits), max_instances)
         yield digits_from_list(digits, max_instances, first, plain=body.find(b"e", start, end) < 0)

@@ -19,9 +19,11 @@ from service.errors import BadRequest, PayloadTooLarge
 PIECE_BYTES = 64 * 1024
 HARMLESS_BYTES = 4 * PIECE_BYTES  # shorter texts are parsed whatever they contain
 ELEMENT_BYTES = 2**20  # no digit is longer, in whatever notation
-MOST_VALUES = 2**23
+MOST_BYTES = 2**23  # of a text that is parsed at once: 30 ms, whatever it holds
+MOST_VALUES = 2**18  # of such a text: 334 digits
 BLOCK_BYTES = 2**20
 OPENINGS = (b"[", b"{", b'"')
+MOST_BLANKS = 1024  # at the start of a list
 PLACEHOLDER = secrets.token_hex(16)  # replaces a list that was cut out; random, so that no request contains it
 
 SPACE = rb"[ \t\r\n]*"  # JSON's own whitespace; \s would match form feeds too
@@ -40,20 +42,24 @@ def loads(text: bytes, advice: str = "") -> Any:
 
     Raises:
         BadRequest: not JSON, or thousands of tiny values.
-        PayloadTooLarge: more numbers than may be parsed at once, because that blocks all other requests.
+        PayloadTooLarge: more than may be parsed at once, because that blocks all other requests.
     """
     if len(text) > HARMLESS_BYTES:
-        if _is_tiny_values(text):
-            raise BadRequest(f"The JSON holds thousands of tiny lists, objects or texts, not digits.{advice}")
-        if text.count(b",") > MOST_VALUES:
-            raise PayloadTooLarge(
-                f"The JSON has over {MOST_VALUES:,} numbers, and not in a plain list of digits that ends where it "
-                f"should. Send fewer digits, or the list alone."
-            )
+        check_size(len(text))
+        _check_values(text, advice)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"The body is not JSON: {error}.{advice}") from None
+
+
+def check_size(size: int) -> None:
+    """Raise PayloadTooLarge for a text that is too long to be parsed at once."""
+    if size > MOST_BYTES:
+        raise PayloadTooLarge(
+            f"The JSON has over {MOST_BYTES:,} bytes, and not in a plain list of digits that ends where it should. "
+            f"Send the list alone, and pictures as files or in several requests."
+        )
 
 
 class ChunkedList:
@@ -70,7 +76,8 @@ class ChunkedList:
         self._advice = advice
 
     def rest(self) -> bytes:
-        """The text with the string PLACEHOLDER in place of the list."""
+        """The text with the string PLACEHOLDER in place of the list. Raises PayloadTooLarge if it is too long."""
+        check_size(self.start + len(self.text) - self.end)
         return b'%b"%b"%b' % (self.text[: self.start - 1], PLACEHOLDER.encode(), self.text[self.end + 1 :])
 
     def chunks(self) -> Iterator[tuple[int, int]]:
@@ -91,15 +98,17 @@ class ChunkedList:
 
     def elements(self, start: int, end: int) -> list[Any]:
         """The elements of one chunk; empty if a cut was inside one. Raises BadRequest if the text is not JSON."""
+        check_size(end - start)
         try:
             found: list[Any] = loads(b"[%b]" % self.text[start:end])
         except BadRequest:
-            self._check(start, end)
+            if end - start <= ELEMENT_BYTES:  # else parsing it a third time, with the whole text, tells it
+                self._check(start, end)
             return []
         return found
 
     def _boundary(self, start: int) -> re.Pattern[bytes]:
-        opening = OPENING.match(self.text, start)
+        opening = OPENING.match(self.text, start, start + MOST_BLANKS)
         assert opening
         axes = opening[0].count(b"[")
         return BETWEEN_OBJECTS if opening[1] and not axes else BETWEEN[axes]
@@ -123,10 +132,16 @@ class ChunkedList:
         return f"{what}: line {line} column {column} (char {at})"
 
 
-def _is_tiny_values(text: bytes) -> bool:
+def _check_values(text: bytes, advice: str) -> None:
     """Digits have at most one bracket per 52 bytes; denser text would become Python objects of 50 times its size."""
+    values = 0
     for start in range(0, len(text), BLOCK_BYTES):
         end = min(start + BLOCK_BYTES, len(text))
+        values += text.count(b",", start, end)
         if sum(text.count(opening, start, end) for opening in OPENINGS) > 100 + (end - start) // 40:
-            return True
-    return False
+            raise BadRequest(f"The JSON holds thousands of tiny lists, objects or texts, not digits.{advice}")
+        if values > MOST_VALUES:
+            raise PayloadTooLarge(
+                f"The JSON has over {MOST_VALUES:,} numbers, and not in a plain list of digits that ends where it "
+                f"should. Send fewer digits, or the list alone."
+            )

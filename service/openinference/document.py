@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from service.concurrency import BIG_BYTES
 from service.digits import Pixels
 from service.errors import BadRequest
-from service.inputs.json_chunks import PIECE_BYTES, PLACEHOLDER, ChunkedList, loads
+from service.inputs.json_chunks import MOST_BLANKS, PIECE_BYTES, PLACEHOLDER, ChunkedList, loads
 from service.openinference import tensors
 
 KEY = b'"data"'
@@ -30,7 +31,8 @@ class Document:
     async def pixels(self, tensor: dict[str, Any], shape: Sequence[int]) -> Pixels:
         """The data of the tensor `pixels`, uint8 (n, 28, 28). `shape` is validated already. Raises BadRequest."""
         if self._chunked is None:
-            plain = b"true" not in self._text and b"false" not in self._text
+            small = len(self._text) <= BIG_BYTES
+            plain = small and b"true" not in self._text and b"false" not in self._text
             return tensors.pixels_from_numbers(tensor["data"], shape, plain)
         packed, count = [], 0
         plain = self._text.find(b"e", self._chunked.start, self._chunked.end) < 0  # neither true nor false
@@ -58,11 +60,13 @@ def parse(text: bytes) -> Document:
 
 def _long_data(text: bytes) -> ChunkedList | None:
     """The list after the first key "data", if it is long and holds neither strings nor objects."""
-    key = text.find(KEY)
+    key = text.find(KEY, 0, PIECE_BYTES)
     start = text.find(b"[", key)
     ends = [at for at in (text.find(other, start) for other in (b'"', b"{", b"}")) if at >= 0]
     end = text.rfind(b"]", start, min(ends, default=0))
-    if min(key, start, end) < 1 or end - start < PIECE_BYTES or text[key + len(KEY) : start].strip() != b":":
+    if min(key, start, end) < 1 or end - start < PIECE_BYTES or start - key > MOST_BLANKS:
+        return None
+    if text[key + len(KEY) : start].strip() != b":":
         return None
     return ChunkedList(text, start + 1, end)
 

@@ -6,15 +6,19 @@ Inference-Header-Content-Length is the length of the JSON; if it is 0, the whole
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from service.digits import SIZE, Pixels
 from service.errors import BadRequest, pluralize
+from service.inputs.json_chunks import check_size as check_json_size
 from service.openinference import tensors
 from service.openinference.document import Document, parse
 from service.openinference.tensors import IMAGE, Bytes
+
+MAX_ID = 1024  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ async def read(body: bytes, header_length: bytes, outputs: Sequence[str], limits
     size = _json_size(header_length, len(body))
     if size == 0:
         return _raw(body, limits)
+    if size < len(body):  # binary data follow: the JSON holds none
+        check_json_size(size)
     document = parse(body if size == len(body) else body[:size])
     in_binary = _flag(_parameters(document.json, "the request"), "binary_data_output", default=False)
     request = InferenceRequest(_outputs(document.json, outputs, in_binary), _id(document.json), binary=in_binary)
@@ -82,6 +88,7 @@ async def read(body: bytes, header_length: bytes, outputs: Sequence[str], limits
         raise BadRequest(f"The body has {pluralize(left, 'byte')} more than the data of {one['name']}.")
     tensors.check_datatype(one["name"], one.get("datatype"))
     if one["name"] == IMAGE:
+        await asyncio.sleep(0)  # parsing the texts took as long as decoding them will
         request.pictures = _pictures(one, data, limits)
     else:
         request.pixels = await _pixels(one, data, document, limits)
@@ -111,10 +118,17 @@ def _raw(body: bytes, limits: Limits) -> InferenceRequest:
     return InferenceRequest([], pixels=tensors.pixels_from_bytes(body, shape), binary=True)
 
 
+def check_id(request_id: str) -> None:
+    """Raise BadRequest for an id that is too long: the answer repeats it."""
+    if len(request_id) > MAX_ID:
+        raise BadRequest(f"id has {len(request_id):,} characters; at most {MAX_ID:,} are taken.")
+
+
 def _id(document: dict[str, Any]) -> str | None:
     request_id = document.get("id")
     if request_id is not None and not isinstance(request_id, str):
         raise BadRequest("id must be a string.")
+    check_id(request_id or "")
     return request_id
 
 

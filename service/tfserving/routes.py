@@ -129,8 +129,10 @@ class TensorFlowServing:
     async def _answer(
         self, inference: Inference, request: InferenceRequest, size: int, name: str, version: str, receive: Receive
     ) -> Probabilities:
-        pixels = await self._pixels(request, size)
-        return await while_connected(inference.predict(name, version, pixels), receive, size)
+        async def decode_and_predict() -> Probabilities:
+            return await inference.predict(name, version, await self._pixels(request, size))
+
+        return await while_connected(decode_and_predict(), receive, size)
 
     async def _pixels(self, request: InferenceRequest, size: int) -> Pixels:
         found: list[Pixels] = []
@@ -138,6 +140,7 @@ class TensorFlowServing:
         for piece in request.pieces(self._settings.max_instances):
             if piece is None:
                 found, pictures, at = [], 0, 0
+                await asyncio.sleep(0)
                 continue
             if isinstance(piece, bytes):
                 pictures += 1

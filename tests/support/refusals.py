@@ -254,7 +254,7 @@ REFUSALS = [
         "true in a flat 900th digit", with_pixel("true", (899, 3, 5), 900, flat=True), JSON, 422, "instances[899][89]"
     ),
     Refusal("900 digits and a comma", flat(*[784] * 900)[:-2] + b",]}", JSON, 400),
-    Refusal("900 digits, cut", flat(*[784] * 900)[:-2], JSON, 400),
+    Refusal("900 digits, cut", flat(*[784] * 900)[:-2], JSON, 413, says="ends where it should"),
     Refusal("divided by 255", as_json(np.eye(28)[np.newaxis] / 2), JSON, 422, "instances[0]", "divided by 255"),
     Refusal(
         "divided by 255, flat", as_json(np.eye(28).reshape(1, 784) * 0.999), JSON, 422, "instances[0]", "divided by 255"

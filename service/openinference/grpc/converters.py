@@ -12,7 +12,7 @@ from service.digits import Pixels
 from service.errors import BadRequest, pluralize
 from service.openinference import tensors
 from service.openinference.grpc.messages import Message, ModelInferResponse
-from service.openinference.request import InferenceRequest, Limits, RequestedOutput
+from service.openinference.request import InferenceRequest, Limits, RequestedOutput, check_id
 from service.openinference.tensors import DATATYPES, IMAGE, Bytes, Floats
 
 CONTENTS = {"UINT8": "uint_contents", "BYTES": "bytes_contents"}
@@ -33,6 +33,7 @@ async def read(request: Message, outputs: Sequence[str], limits: Limits) -> Infe
         BadRequest, PayloadTooLarge: the message says what is wrong and where.
     """
     _check_counts(request)
+    check_id(request.id)
     if SHARED_MEMORY in request.parameters:
         raise BadRequest("The request uses shared memory, which is not supported; send the data.")
     requested = [_output(one, outputs) for one in request.outputs]

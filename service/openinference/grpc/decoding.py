@@ -18,6 +18,8 @@ from service.openinference.grpc.messages import Message
 
 SMALL_BYTES = 64 * 1024
 MAX_FIELDS = 10_000
+MAX_TEXT_BYTES = 64 * 1024  # names and ids; pictures are bytes
+FIELDS_AT_A_TIME = 500
 PART_BYTES = 512 * 1024
 LONG_NUMBERS = "uint_contents"  # the field of pixels that are not in raw_input_contents
 VARINT, LENGTH, FIXED = 0, 2, {1: 8, 5: 4}  # wire types; FIXED: wire type -> size in bytes
@@ -43,7 +45,7 @@ class UndecodedMessage:
             if len(data) <= SMALL_BYTES:
                 return self._kind.FromString(data)
             message, view = self._kind(), memoryview(data)
-            _check(view, message.DESCRIPTOR)
+            await _check(view, message.DESCRIPTOR)
             for _ in _merge(message, view):
                 await asyncio.sleep(0)
             return message
@@ -89,8 +91,10 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
     raise BadRequest(UNREADABLE)
 
 
-def _check(data: memoryview, descriptor: Any) -> None:
+async def _check(data: memoryview, descriptor: Any) -> None:
     for count, _ in enumerate(_walk(data, descriptor), 1):
+        if count % FIELDS_AT_A_TIME == 0:
+            await asyncio.sleep(0)
         if count > MAX_FIELDS:
             raise BadRequest(f"The message has more than {MAX_FIELDS:,} fields; a request has about a dozen.")
 
@@ -104,6 +108,8 @@ def _walk(data: memoryview, descriptor: Any) -> Iterator[None]:
             continue
         if known.message_type:
             yield from _walk(data[field.body : field.end], known.message_type)
+        elif known.type == known.TYPE_STRING and field.end - field.body > MAX_TEXT_BYTES:
+            raise BadRequest(f"The text in {known.name} has more than {MAX_TEXT_BYTES:,} bytes.")
         elif _is_long_numbers(field, known) and known.name != LONG_NUMBERS:
             raise BadRequest(f"The message has a long list of numbers in {known.name}; send pixels in {LONG_NUMBERS}.")
 

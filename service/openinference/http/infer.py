@@ -9,13 +9,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.context import Context
+from service.digits import Probabilities
 from service.engine.resolve import resolve_version
 from service.http.body import read_body, while_connected
 from service.http.compression import compress
 from service.openinference.answer import write
 from service.openinference.http.schemas import INFER_OPENAPI, ModelName, ModelVersion, errors
 from service.openinference.inference import lecture_of, limits_of, outputs_of, pixels_of, split_outputs
-from service.openinference.request import read
+from service.openinference.request import InferenceRequest, read
 
 ROUTE = "/v2/models/{model}/infer"
 PATTERN = re.compile(r"POST /v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?/infer")
@@ -44,10 +45,13 @@ class Infer:
         header_length, accept = _protocol_headers(scope)
         body = await read_body(scope, receive, context.settings)
         inference = context.inference(scope["request_id"])
-        request = await read(body, header_length, outputs, self._limits)
-        pixels = await pixels_of(request, context)
-        answered = inference.predict(name, version, pixels, lecture_of(request))
-        values = await while_connected(answered, receive, len(body))
+
+        async def decode_and_predict() -> tuple[InferenceRequest, Probabilities]:
+            request = await read(body, header_length, outputs, self._limits)
+            pixels = await pixels_of(request, context)
+            return request, await inference.predict(name, version, pixels, lecture_of(request))
+
+        request, values = await while_connected(decode_and_predict(), receive, len(body))
         served = inference.version
         labels = served.model.classes() if any(output.classes for output in request.outputs) else []
         answer = await write(served.name, served.version, request, split_outputs(values, request), labels)

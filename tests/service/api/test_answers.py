@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.api.answers import PIECE_ROWS, as_csv, as_json, json_body
+from service.api.answers import PIECE_ROWS, as_json, csv_body, json_body
 from service.engine.engine import Engine
 from service.engine.version import LoadedVersion
 from service.settings import Settings
@@ -62,11 +62,11 @@ def test_other_tasks_run_while_a_long_answer_is_encoded(served: LoadedVersion) -
 def test_of_equal_probabilities_the_lowest_digit_is_predicted(served: LoadedVersion) -> None:
     values = np.full((1, 10), 0.1, np.float32)
     assert json.loads(as_json(served, values))["predictions"][0]["digit"] == 0
-    assert as_csv(values) == b"ImageId,Label\n1,0\n"
+    assert asyncio.run(csv_body(values)) == b"ImageId,Label\n1,0\n"
 
 
 def test_csv_is_a_kaggle_submission() -> None:
     values = probabilities(2000)
-    header, *lines = as_csv(values).decode().splitlines()
+    header, *lines = asyncio.run(csv_body(values)).decode().splitlines()
     assert header == "ImageId,Label"
     assert lines == [f"{i},{digit}" for i, digit in enumerate(values.argmax(axis=1), 1)]

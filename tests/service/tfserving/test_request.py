@@ -122,7 +122,8 @@ def test_long_pictures() -> None:
     files = [bytes([i]) * 300_000 for i in range(3)]
     pictures = [{"b64": base64.b64encode(file).decode()} for file in files]
     for document in ({"instances": pictures}, {"inputs": {"image": pictures}}):
-        assert list(predict_request(json.dumps(document).encode()).pieces(10)) == files
+        pieces = predict_request(json.dumps(document).encode()).pieces(10)
+        assert [piece for piece in pieces if isinstance(piece, bytes)] == files
 
 
 def test_malformed_examples() -> None:
