@@ -18,7 +18,7 @@ from service.openinference.grpc.messages import Message
 
 SMALL_BYTES = 64 * 1024
 MAX_FIELDS = 10_000
-MAX_TEXT_BYTES = 64 * 1024  # names and ids; pictures are bytes
+MAX_TEXT_BYTES = 2**20  # names and ids; pictures are bytes
 FIELDS_AT_A_TIME = 500
 PART_BYTES = 512 * 1024
 LONG_NUMBERS = "uint_contents"  # the field of pixels that are not in raw_input_contents
