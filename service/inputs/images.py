@@ -6,22 +6,19 @@ normalised as MNIST's digits were (mnist.py). Of several frames or pages the fir
 
 from __future__ import annotations
 
-import io
 import re
 import struct
-import zlib
-from collections.abc import Iterator
 from importlib import import_module
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.concurrency import BIG_BYTES, WINDOW_BYTES
+from service.concurrency import BIG_BYTES
 from service.digits import SIDE, Pixels
 from service.errors import BadRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
 from service.inputs.mnist import ANALYSIS_SIDE, normalized
+from service.inputs.picture_files import MAX_SCANS, BoundedReader, check_size, gif_size, has_many_scans, png_chunks
 
 if TYPE_CHECKING:  # Pillow is imported with the first picture: a service that gets none does not pay for it
     from PIL.Image import Image
@@ -34,13 +31,6 @@ KINDS = re.compile(
 READ = "PNG, JPEG, WebP, BMP, GIF or TIFF"
 # the first bytes of every 28x28 PNG of 8-bit grey that is not interlaced
 MNIST_PNG = bytes.fromhex("89504e470d0a1a0a 0000000d 49484452 0000001c 0000001c 0800000000 57668048")
-PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"}
-# start of a scan with a plausible length: motion photos append a video, in which \xff\xda occurs too
-SCAN = re.compile(rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
-SCAN_BYTES = 5  # that SCAN matches
-MAX_SCANS = 64  # of a JPEG: usual files have up to 18, and one kilobyte of scans can cost a second
-MAX_PIECES = 100_000  # segments, chunks or reads of a file: millions of empty ones would take minutes
-MAX_HEAD = 2**20  # bytes before the first frame of a GIF
 ORIENTATION, TILE_WIDTH, TILE_HEIGHT = 0x0112, 322, 323
 TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF orientation -> Image.Transpose
 RANGES = (1, 255, 4095, 65535)  # possible values of white, if a sample has more than 8 bits
@@ -116,7 +106,7 @@ def _mnist_png(data: bytes) -> Pixels | None:
     """Fast path for MNIST's own pictures. None if the picture is transparent, rotated or on a bright ground."""
     from PIL import Image
 
-    chunks = list(_chunks(data))
+    chunks = list(png_chunks(data))
     if {kind for kind, _ in chunks} & {b"tRNS", b"eXIf"}:
         return None
     packed = b"".join([chunk[8:-4] for kind, chunk in chunks if kind == b"IDAT"])
@@ -124,91 +114,28 @@ def _mnist_png(data: bytes) -> Pixels | None:
     return np.frombuffer(raw, np.uint8).reshape(SIDE, SIDE) if _is_dark(raw) else None
 
 
-def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks that make up the picture, checksums verified. Text, profiles and animation, which may be decompression
-    bombs, are left out.
-    """
-    at = 8
-    for _ in range(MAX_PIECES):
-        kind, end = png[at + 4 : at + 8], at + 12 + int.from_bytes(png[at : at + 4], "big")
-        if kind in PNG_CHUNKS:
-            if end > len(png) or zlib.crc32(png[at + 4 : end - 4]) != int.from_bytes(png[end - 4 : end], "big"):
-                raise ValueError("checksum")
-            yield kind, png[at:end]
-        if kind == b"IEND":
-            return
-        at = end
-    raise ValueError("no end")
-
-
 def _open(kind: str, data: bytes, max_pixels: int) -> Any:
     """The decoded picture. Every size that a file can claim is checked before Pillow allocates memory for it."""
     from PIL.Image import DecompressionBombError
 
     if kind == "Png":
-        _check_size(struct.unpack(">II", data[16:24]), max_pixels)
-        data = data[:8] + b"".join(chunk for _, chunk in _chunks(data))
+        check_size(struct.unpack(">II", data[16:24]), max_pixels)
+        data = data[:8] + b"".join(chunk for _, chunk in png_chunks(data))
     elif kind == "Gif":
-        _check_size(_gif_size(data), max_pixels)
-    elif kind == "Jpeg" and _has_many_scans(data):
+        check_size(gif_size(data), max_pixels)
+    elif kind == "Jpeg" and has_many_scans(data):
         raise BadRequest(f"The JPEG picture has more than {MAX_SCANS} scans; save it again as an ordinary JPEG or PNG.")
     try:
         picture = _reader(kind)(BoundedReader(data))
     except DecompressionBombError as error:
         raise PayloadTooLarge(f"The picture has far more than {max_pixels:,} pixels; send it smaller.") from error
-    _check_size(picture.size, max_pixels)
+    check_size(picture.size, max_pixels)
     if kind == "Tiff":
-        _check_size((picture.tag_v2.get(TILE_WIDTH, 1), picture.tag_v2.get(TILE_HEIGHT, 1)), max_pixels)
+        check_size((picture.tag_v2.get(TILE_WIDTH, 1), picture.tag_v2.get(TILE_HEIGHT, 1)), max_pixels)
     if kind == "Jpeg" and picture.size != (SIDE, SIDE):
         picture.draft("L", (4 * ANALYSIS_SIDE, 4 * ANALYSIS_SIDE))  # decodes large photos at 1/2, 1/4 or 1/8
     picture.load()
     return picture
-
-
-def _has_many_scans(jpeg: bytes) -> bool:
-    """Searched in windows: a regular expression holds the GIL from start to end."""
-    count = 0
-    for start in range(0, len(jpeg), WINDOW_BYTES):
-        found = SCAN.finditer(jpeg, start, start + WINDOW_BYTES + SCAN_BYTES - 1)
-        count += sum(1 for _ in islice(found, MAX_SCANS + 1))
-        if count > MAX_SCANS:
-            return True
-    return False
-
-
-class BoundedReader(io.BytesIO):
-    """A file with a limited number of reads, so that no header can make Pillow read for minutes."""
-
-    reads = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self.reads += 1
-        if self.reads > MAX_PIECES:
-            raise ValueError("too many reads")
-        return super().read(size)
-
-
-def _check_size(size: tuple[int, ...], max_pixels: int) -> None:
-    width, height = size
-    if width * height > max_pixels:
-        raise PayloadTooLarge(
-            f"The picture is {width:,} x {height:,} pixels and at most {max_pixels:,} are read; send it smaller."
-        )
-
-
-def _gif_size(data: bytes) -> tuple[int, int]:
-    """Width and height of the screen or the first frame, for which Pillow allocates memory while opening the file."""
-    head = data[:MAX_HEAD]
-    at = 13 + (3 << (head[10] & 7) + 1 if head[10] & 128 else 0)
-    while head[at] == 0x21:  # an extension: blocks that start with their length, the last one empty
-        at += 2
-        while head[at]:
-            at += head[at] + 1
-        at += 1
-    if head[at] != 0x2C:
-        raise ValueError("no frame")
-    width, height, left, top, across, down = struct.unpack("<HH", head[6:10]) + struct.unpack_from("<4H", head, at + 1)
-    return max(width, left + across), max(height, top + down)
 
 
 # -- grey ---------------------------------------------------------------------------------------------------------
