@@ -45,7 +45,7 @@ def test_chunks_that_are_no_pixels_are_left_out() -> None:
     ids=["a wrong checksum", "no end", "longer than the file", "too many"],
 )
 def test_damaged_chunks(damaged: bytes) -> None:
-    with pytest.raises(ValueError, match="checksum|no end"):
+    with pytest.raises(ValueError, match=r"checksum|no end"):
         list(png_chunks(SIGNATURE + damaged))
 
 
