@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 ROOT = Path(__file__).parents[1]
 TRAINER = ["tensorflow", "keras", "tf2onnx", "training", "pandas", "sklearn", "matplotlib", "scipy", "onnx", "torch"]
 NOT_AT_START = ["PIL"]

@@ -15,6 +15,8 @@ from tests.support.documentation import ROOT, rows
 from tests.support.models import card_for, classifier, digits, publish, publish_broken
 from tests.support.server import PATIENCE_S, Server
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 OCTETS = {"Content-Type": "application/octet-stream"}
 OF_EVERY_BUCKET = {"le"}
 

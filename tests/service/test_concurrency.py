@@ -21,6 +21,8 @@ from service.tfserving import answer as tfserving
 from service.tfserving.request import InferenceRequest
 from tests.support.v2 import outputs
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 LABELS = [f"label {i}" for i in range(10)]
 VALUES = np.random.default_rng(1).dirichlet(np.ones(10), 20_000).astype(np.float32)
 CELLS = np.repeat(VALUES, 10, axis=1).reshape(-1, 10, 10, 1)

@@ -26,6 +26,8 @@ from tests.support.loop_probe import Probe
 from tests.support.server import Server
 from tests.support.worst import SLOW_ROW, WORST, Worst, compressed, fill, send
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 MAX_PAUSE_S = 0.05
 TRIES = 3
 REFUSALS = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.RESOURCE_EXHAUSTED)

@@ -12,6 +12,8 @@ from service.settings import Settings
 from tests.support.asgi import call
 from tests.support.models import publish
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 KEY = {"Authorization": "Bearer a-long-enough-key"}
 
 

@@ -25,6 +25,8 @@ from tests.support.models import digits, publish
 from tests.support.refusals import check_problem
 from tests.support.server import PATIENCE_S, Server
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 CLIENTS = 32
 OCTETS = {"content-type": "application/octet-stream"}
 

@@ -23,6 +23,8 @@ from tests.support.asgi import call
 from tests.support.documentation import ROOT
 from tests.support.models import card_for, classifier, digits, publish
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 OCTETS = {"Content-Type": "application/octet-stream"}
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

@@ -20,6 +20,8 @@ from tests.support.models import classifier, publish, publish_broken
 from tests.support.refusals import check_problem
 from tests.support.server import Server
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 AXIOS = "application/json, text/plain, */*"
 
 

@@ -24,6 +24,8 @@ from service.telemetry.metrics import Meter
 from tests.support.hostile import loops
 from tests.support.models import BROKEN, digit, digits, publish
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 OF_OTHERS: set[threading.Thread] = set()  # threads that earlier tests left running
 
 

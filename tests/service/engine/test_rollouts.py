@@ -28,6 +28,8 @@ from service.telemetry.scoreboard import Scoreboard
 from tests.support.hostile import loops
 from tests.support.models import card_for, classifier, digits, publish
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 COUNTS = {"requests": 50, "errors": 0, "compared": 50, "disagreed": 0, "dropped": 0}
 
 

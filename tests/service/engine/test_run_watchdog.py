@@ -21,6 +21,8 @@ from tests.support.hostile import loops
 from tests.support.models import classifier, digit, digits
 from tests.support.server import ROOT
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 NEVER_S = 10_000.0
 
 

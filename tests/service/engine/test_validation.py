@@ -21,6 +21,8 @@ from service.repository.repository import Repository
 from tests.support.hostile import expands, loops
 from tests.support.models import BROKEN, card_for, classifier, digits, publish, publish_broken
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 KINDS = ["empty", "text", "truncated", "input of 32x32", "logits", "NaN", "fails with two digits"]
 
 

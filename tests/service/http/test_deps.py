@@ -13,6 +13,8 @@ from tests.support.asgi import Answer, call
 from tests.support.models import publish
 from tests.support.refusals import check_problem
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 ADMIN_CALLS = ["/models/digits/versions/1/promote", "/v2/repository/models/digits/load"]
 
 

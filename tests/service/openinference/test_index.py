@@ -17,6 +17,8 @@ from service.repository.writer import RepositoryWriter
 from service.settings import Settings
 from tests.support.models import publish
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 
 @pytest.fixture
 def app(tmp_path: Path) -> FastAPI:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 START = """
 import atexit, signal, threading, time
 from service.settings import Settings

@@ -18,6 +18,8 @@ from tests.support.asgi import Answer, call
 from tests.support.models import digits, publish
 from tests.support.v2 import check_error, classes, document, outputs, publish_with_lecture_output, tensor
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 MODEL = "/v2/models/digits"
 
 

@@ -34,6 +34,8 @@ from tests.support.v2 import (
     tensor,
 )
 
+pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
+
 KEY = "open sesame"
 INDEX = "/v2/repository/index"
 LOAD, UNLOAD = "/v2/repository/models/digits/load", "/v2/repository/models/digits/unload"
