@@ -82,9 +82,10 @@ class Rollouts:
             await self._end(name, plan, verdict)
 
     async def _end(self, name: str, plan: RolloutPlan, verdict: str) -> None:
-        """Write the verdict down; where that fails the candidate answers no more, and it is tried again later."""
+        """The candidate answers no more, and then the verdict is written; where that fails it is tried again later."""
         if not self._retries.is_due(name, plan.version):
             return
+        self._engine.swap_rollout(name, None)  # first: who reads that it is over is answered by the candidate no more
         try:
             await self._volume.write(self._repository.end_rollout, name, plan, verdict)
         except (OSError, DigitsError) as error:
@@ -96,4 +97,3 @@ class Rollouts:
             self._verdicts.pop(plan.id, None)
             self._retries.succeeded(name, plan.version)
             log.info("The trial of %s version %s is over: %s", name, plan.version, verdict)
-        self._engine.swap_rollout(name, None)
