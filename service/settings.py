@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 AUTO_WORKERS = 0  # until server/resources.py has counted the CPUs
 OPERATOR = re.compile(r"(ai\.onnx(\.ml)?:)?[A-Z]\w*", re.ASCII)
+ORIGIN = re.compile(
+    r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.ASCII
+)  # as browsers send it
 
 
 def _number_or_auto(value: Any, number: Callable[[Any], int]) -> int:
@@ -93,6 +96,11 @@ class Settings(BaseSettings):
     recent_rows: int = Field(
         4096, ge=1, le=1_000_000, description="Number of latest digits to remember, for feedback and drift."
     )
+    cors_origins: str = Field(
+        "",
+        description="Origins whose web pages may call this service, such as https://example.org, separated by commas; "
+        "* for all. Empty: only its own.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest severity to log.")
     log_format: Literal["text", "json"] = Field("text", description="Log lines as text, or one JSON object per line.")
     access_log: bool = Field(False, description="Log every request, not only errors.")
@@ -106,6 +114,16 @@ class Settings(BaseSettings):
         words = [word.strip() for word in text.split(",")]
         if text != "onnx" and not all(word == "exporter" or OPERATOR.fullmatch(word) for word in words):
             raise ValueError("give exporter, onnx, or names such as Loop,ai.onnx.ml:Scaler; no custom domains")
+        return text
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, text: str) -> str:
+        words = [word.strip() for word in text.split(",")] if text else []
+        if wrong := [word for word in words if word != "*" and not ORIGIN.fullmatch(word)]:
+            raise ValueError(
+                f"{wrong[0]!r} is no origin; give *, or https://example.org with no path and in lower case"
+            )
         return text
 
     @field_validator("grace_s")

@@ -35,6 +35,7 @@ class FastPath:
         self._engine = context.engine
         self._decode = context.decoder.decode_inline
         self._ids = context.ids
+        self._asgi_only = ASGI_ONLY | ({b"origin"} if context.settings.cors_origins else set())
         self.recent = context.recent
         self.requests = context.requests
         self.drain = context.drain
@@ -45,7 +46,7 @@ class FastPath:
         for name, value in headers:
             if name == b"content-type":
                 content_type = value
-            elif name in ASGI_ONLY or (name == b"accept" and value not in PLAIN):
+            elif name in self._asgi_only or (name == b"accept" and value not in PLAIN):
                 return False
         version = self._engine.sole_version()
         if version is None or self.drain.leaving or self._engine.admission.full:
@@ -89,6 +90,7 @@ class Request(InlineInference):
     def _answer(self, status: int, head: bytes, body: bytes) -> None:
         path = self._path
         path.drain.inside -= 1
-        self._reply(status, b"%bx-request-id: %b\r\n" % (head, self.request_id), body, path.drain.leaving)
+        head = b"%bx-request-id: %b\r\nx-content-type-options: nosniff\r\n" % (head, self.request_id)
+        self._reply(status, head, body, path.drain.leaving)
         seconds = (perf_counter_ns() - self._began_ns) / 1e9
         path.requests.note(METHOD, PATH, PATH, status, seconds, self.request_id)

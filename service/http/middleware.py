@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.context import Context
 from service.errors import DigitsError, Unavailable
+from service.http.cors import cors
 from service.problems import from_error, internal_error
 from service.telemetry.requests import CLIENT_CLOSED_REQUEST
 
@@ -27,6 +28,7 @@ Patterns = Sequence[tuple[re.Pattern[str], str, ASGIApp]]
 
 SERVED_WHILE_DRAINING = ("/health/", "/metrics", "/v2/health/")
 BODY_TIMEOUT_S = 0.5
+NOSNIFF = (b"x-content-type-options", b"nosniff")  # an answer is what its Content-Type says, and nothing else
 
 
 class RequestMiddleware:
@@ -47,6 +49,7 @@ class RequestMiddleware:
         self._requests = context.requests
         self._drain = context.drain
         self._ids = context.ids
+        self._cors = cors(context.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,7 +65,7 @@ class RequestMiddleware:
             nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-request-id", request_id))
+                message["headers"] += ((b"x-request-id", request_id), NOSNIFF)
                 if drain.leaving:
                     message["headers"].append((b"connection", b"close"))
             else:
@@ -76,9 +79,9 @@ class RequestMiddleware:
             handler = _reject
         drain.inside += 1
         try:
-            await handler(scope, receive, send_with_id)
+            await self._cors(handler)(scope, receive, send_with_id)
         except DigitsError as error:
-            await from_error(error, scope["path"])(scope, receive, send_with_id)
+            await self._cors(from_error(error, scope["path"]))(scope, receive, send_with_id)
         except ClientDisconnect:
             status = CLIENT_CLOSED_REQUEST
         except Exception:  # the caller gets an id to report, the log gets the traceback
@@ -86,7 +89,7 @@ class RequestMiddleware:
             if status and not complete:  # an incomplete answer: uvicorn must close the connection
                 raise
             if not status:
-                await internal_error(scope["path"])(scope, receive, send_with_id)
+                await self._cors(internal_error(scope["path"]))(scope, receive, send_with_id)
         finally:
             drain.inside -= 1
         seconds, method = perf_counter() - start, scope["method"]

@@ -37,6 +37,7 @@ class Rejection(NamedTuple):
         media_type, body = problems.document(path.decode("latin-1"), self.status, self.detail)
         lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
         lines += [f"content-type: {media_type}", f"content-length: {len(body)}", "connection: close"]
+        lines.append("x-content-type-options: nosniff")
         lines += [f"{name}: {value}" for name, value in self.headers]
         if request_id:
             lines.append(f"x-request-id: {request_id.decode()}")

@@ -371,6 +371,43 @@ def test_docs_need_no_internet(page: Page, site: Server) -> None:
     assert "/predict" in [str(path).replace("​", "") for path in shown]
 
 
+def test_docs_call_the_service(page: Page, site: Server) -> None:
+    page.forgiven = "escaping deep link"  # Swagger UI about itself
+    page.open(f"{site.url}/docs#/health/live_health_live_get")
+    live = ".opblock.is-open"
+    page.wait(lambda: page.driver.find_elements(By.CSS_SELECTOR, f"{live} .try-out__btn"), "the call was not opened")
+    page.find(f"{live} .try-out__btn").click()
+    page.wait(lambda: page.driver.find_elements(By.CSS_SELECTOR, f"{live} .execute"), "nothing to execute")
+    page.find(f"{live} .execute").click()
+    page.wait_for(f"{live} .live-responses-table tbody .response-col_status", "200")
+
+
+@pytest.mark.parametrize("path", ["", "docs"])
+def test_a_page_runs_no_code_that_is_put_into_it(page: Page, site: Server, path: str) -> None:
+    page.forgiven = "Content Security Policy"
+    page.open(f"{site.url}/{path}")
+    page.driver.execute_script(
+        """const script = document.createElement("script");
+        script.textContent = "window.broken_in = true";
+        document.body.append(script);
+        const picture = document.createElement("img");
+        picture.setAttribute("onerror", "window.broken_in = true");
+        picture.src = "data:,";
+        document.body.append(picture);"""
+    )
+    page.wait(lambda: "Content Security Policy" in str(page.driver.get_log("browser")), "nothing was refused")
+    assert not page.driver.execute_script("return window.broken_in")
+
+
+@pytest.mark.parametrize("path", ["", "docs"])
+def test_no_page_of_others_frames_ours(page: Page, site: Server, path: str, tmp_path: Path) -> None:
+    page.forgiven = "frame"
+    outer = tmp_path / "outer.html"
+    outer.write_text(f'<iframe src="{site.url}/{path}"></iframe>')
+    page.open(outer.as_uri())
+    page.wait(lambda: "frame-ancestors" in str(page.driver.get_log("browser")), "it was framed")
+
+
 def test_every_address_is_relative() -> None:
     """So that the page also works where a proxy serves it under a path of its own."""
     folder = ROOT / "service/static"

@@ -27,5 +27,6 @@ def test_a_whole_response(rejection: Rejection, path: bytes, kind: str, key: str
     head, _, body = rejection.response(path).partition(b"\r\n\r\n")
     line, *lines = head.decode().split("\r\n")
     assert line.startswith(f"HTTP/1.1 {rejection.status} ")
-    assert lines == [f"content-type: {kind}", f"content-length: {len(body)}", "connection: close"]
+    assert lines[:3] == [f"content-type: {kind}", f"content-length: {len(body)}", "connection: close"]
+    assert lines[3:] == ["x-content-type-options: nosniff"]
     assert json.loads(body)[key] == rejection.detail
