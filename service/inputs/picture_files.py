@@ -27,6 +27,8 @@ def png_chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
     """
     at = 8
     for _ in range(MAX_PIECES):
+        if at >= len(png):
+            break
         kind, end = png[at + 4 : at + 8], at + 12 + int.from_bytes(png[at : at + 4], "big")
         if kind in PNG_CHUNKS:
             if end > len(png) or zlib.crc32(png[at + 4 : end - 4]) != int.from_bytes(png[end - 4 : end], "big"):
