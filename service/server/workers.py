@@ -74,10 +74,15 @@ class Worker:
 
 
 class Slot:
-    """The place of one worker: who is there, and how long to wait before the next one is started."""
+    """The place of one worker: who is there, and how long to wait before the next one is started.
+
+    Attributes:
+        failed: a worker here has failed to start.
+    """
 
     def __init__(self) -> None:
         self.worker: Worker | None = None
+        self.failed = False
         self.start_at = 0.0
         self._pause_s = 0.0
 
@@ -144,17 +149,17 @@ class Workers:
                     slot.emptied(0)
 
     def _look(self) -> None:
+        stalled = [worker for worker in self._running() if worker.stalled(self._settings.loop_timeout_s)]
+        self._was_ready |= any(worker.ready for worker in self._running())  # before one is found to have failed
         for slot in self._slots:
             if slot.worker is None:
                 continue
             if slot.worker.process.exitcode is not None:
                 self._bury(slot, slot.worker, slot.worker.ended())
-            elif slot.worker.stalled(self._settings.loop_timeout_s) or monotonic() > self._kill_at:
+            elif slot.worker in stalled or monotonic() > self._kill_at:
                 slot.worker.process.kill()
                 slot.worker.process.join()
                 self._bury(slot, slot.worker, STALLED)
-            else:
-                self._was_ready |= slot.worker.ready
         self._retire()
 
     def _bury(self, slot: Slot, worker: Worker, how: str) -> None:
@@ -167,7 +172,8 @@ class Workers:
         then = "" if told else f"; the next one starts in {max(0.0, slot.start_at - monotonic()):.0f} s"
         level = logging.INFO if planned else logging.WARNING
         log.log(level, "Worker %d %s after %.1f s%s", pid, self._sentence(how), lived_s, then)
-        if how in FAILED_TO_START and not self._was_ready and not worker.ready and not told:
+        slot.failed |= how in FAILED_TO_START and not worker.ready
+        if all(each.failed for each in self._slots) and not self._was_ready and not told:
             log.error("No worker could start; stopping")
             self._exit_code = CUT_SHORT
             self._stop(signal.SIGTERM)
