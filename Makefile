@@ -51,6 +51,10 @@ compose-test: $(VENV)/.training  ## build the images and try them on a real Dock
 fault-test: $(VENV)/.training  ## kill, fill, stall and break what the service stands on; a table at the end (ARGS=--long: more of it)
 	FAULT_TEST=1 $(BIN)/python -m pytest tests/faults $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev  ## send random and damaged requests, messages, cards and models; a table at the end (ARGS=--more: ten times as many)
+	FUZZ=1 $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
 .PHONY: client-test
 client-test: $(VENV)/.dev  ## call the service with KServe's client and Triton's perf_analyzer, where they can be had
 	@PYTHON=$(BIN)/python tests/clients/run $(ARGS)

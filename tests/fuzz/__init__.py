@@ -1,0 +1,1 @@
+"""`make fuzz`: generated requests, messages, cards and models; whatever comes, no 5xx, no long pause, flat memory."""

@@ -1,0 +1,96 @@
+"""The service under test: HTTP in packets cut at random, gRPC, the longest pause of its event loop, its memory."""
+
+from __future__ import annotations
+
+import socket
+import time
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from random import Random
+
+import grpc
+
+from tests.fuzz.cases import Request
+from tests.support.grpc_client import address
+from tests.support.loop_probe import Probe
+from tests.support.refusals import LEAKS
+from tests.support.server import Server
+
+MAX_PAUSE_S = 0.05
+TRIES = 3
+FAULTS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+
+
+class Target:
+    def __init__(self, server: Server, probe: Probe) -> None:
+        self.server = server
+        self.probe = probe
+        self._connection: socket.socket | None = None
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    def memory_mib(self) -> float:
+        for line in Path(f"/proc/{self.server.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) / 1024
+        raise AssertionError("no VmRSS")
+
+    def send(self, dice: Random, request: Request) -> str:
+        """Send one request; check the answer and return its class: "2xx", "3xx", "4xx", "503" or "closed"."""
+        if self._connection is None:
+            self._connection = self.server.socket()
+            self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        data = request.head() + request.body
+        places = sorted(dice.randrange(len(data)) for _ in range(dice.choice((0, 0, 0, 1, 1, 2, 5))))
+        try:
+            for start, end in zip([0, *places], [*places, len(data)], strict=True):
+                self._connection.sendall(data[start:end])
+                if end < len(data) and dice.random() < 0.1:
+                    time.sleep(0.001)  # the packets do not grow together
+        except OSError:
+            pass  # refused before it was read; the answer may be there
+        try:
+            response = HTTPResponse(self._connection, method=request.method)
+            response.begin()
+            body = response.read()
+        except (HTTPException, OSError):
+            self.close()
+            return "closed"
+        if response.will_close:
+            self.close()
+        check(response, body)
+        return "503" if response.status == 503 else f"{response.status // 100}xx"
+
+    def call(self, method: str, messages: list[bytes]) -> str:
+        """One gRPC call with these bytes; a stream if there are several. "2xx" is OK, "4xx" any refusal."""
+        path = f"/inference.GRPCInferenceService/{method}"
+        try:
+            if method == "ModelStreamInfer":
+                for _ in self._channel.stream_stream(path)(iter(messages), timeout=60):
+                    pass
+            else:
+                self._channel.unary_unary(path)(messages[0], timeout=60)
+        except grpc.RpcError as error:
+            assert error.code() not in FAULTS, error  # noqa: PT017
+            assert not LEAKS.search(str(error.details()).encode()), error  # noqa: PT017
+            return "503" if error.code() is grpc.StatusCode.UNAVAILABLE else "4xx"
+        return "2xx"
+
+    def open_channel(self) -> grpc.Channel:
+        self._channel = grpc.insecure_channel(address(self.server))
+        return self._channel
+
+    def alive(self) -> None:
+        assert self.server.client.get("/health/live").status_code == 200
+
+
+def check(response: HTTPResponse, body: bytes) -> None:
+    """No fault is answered; a refusal says why, and nothing about this machine; overload says when to come again."""
+    said = f"{response.status} {body[:500]!r}"
+    assert response.status < 500 or (response.status == 503 and response.headers["Retry-After"]), said
+    assert response.headers["X-Request-Id"], said
+    if response.status >= 400:
+        assert not LEAKS.search(body), said
