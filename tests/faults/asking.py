@@ -7,13 +7,12 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 from tests.support.models import digit
 from tests.support.server import PATIENCE_S, Server
+from tests.support.waiting import until
 
 HEADERS = {"Content-Type": "application/octet-stream"}
 
@@ -78,17 +77,6 @@ class Asking:
         self.answers[version] += 1
         if found["predictions"][0]["digit"] != (value + self._shifts[version]) % 10:
             self.wrong.append(f"{value} by version {version}: {body!r}")
-
-
-def until(true: Callable[[], Any], patience_s: float = PATIENCE_S) -> float:
-    """Wait until something holds; connections that break meanwhile do not count. How long it took, in seconds."""
-    began = time.monotonic()
-    while True:
-        with suppress(OSError, http.client.HTTPException):
-            if true():
-                return time.monotonic() - began
-        assert time.monotonic() < began + patience_s, "it never was so"
-        time.sleep(0.02)
 
 
 def get(server: Server, path: str, method: str = "GET", timeout_s: float = PATIENCE_S, **headers: str) -> Any:

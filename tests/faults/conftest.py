@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.faults import Faults
 from tests.faults.table import Row, markdown, table
+from tests.support.results import begins
 
 if not os.environ.get("FAULT_TEST"):
     collect_ignore_glob = ["test_*.py"]
@@ -42,14 +43,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture
 def row(request: pytest.FixtureRequest) -> Callable[[str], Row]:
-    """Begins a row of the table; what a test writes into it is shown even if the test fails."""
-
-    def begin(what: str) -> Row:
-        found = Row(what)
-        request.config.stash[ROWS].append(found)
-        return found
-
-    return begin
+    """Begins a row of the table."""
+    return begins(request.config.stash[ROWS], Row)
 
 
 @pytest.fixture

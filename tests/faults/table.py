@@ -7,6 +7,8 @@ import platform
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from tests.support.results import aligned
+
 
 @dataclass
 class Row:
@@ -38,15 +40,7 @@ HEAD = ["what was done", "times", "answers", "lost", "wrong", "longest recovery"
 
 def table(rows: list[Row]) -> list[str]:
     """Lines of text."""
-    if not rows:
-        return []
-    cells = [HEAD, *(row.cells() for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
-    lines = [
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
-        for line in cells
-    ]
-    return ["", lines[0], "-" * len(lines[0]), *lines[1:], ""]
+    return aligned([HEAD, *(row.cells() for row in rows)]) if rows else []
 
 
 def markdown(rows: list[Row], command: str) -> str:

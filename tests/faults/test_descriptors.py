@@ -12,10 +12,11 @@ import psutil
 import pytest
 
 from service.repository.writer import RepositoryWriter
-from tests.faults.asking import Asking, document, until
+from tests.faults.asking import Asking, document
 from tests.faults.table import Row
 from tests.support.models import digit, publish
 from tests.support.server import Server
+from tests.support.waiting import until
 
 EMPTY_S = 4.0
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from service.repository.writer import RepositoryWriter
-from tests.faults.asking import Asking, document, get, until
+from tests.faults.asking import Asking, document, get
 from tests.faults.faults import Faults
 from tests.faults.table import Row
 from tests.support.models import digit, publish
 from tests.support.server import Server
+from tests.support.waiting import until
 
 KEY = "open sesame"
 ILL = {"ENOSPC": f"fail {errno.ENOSPC} create,write,mkdir,rename", "EMFILE": f"fail {errno.EMFILE} all"}

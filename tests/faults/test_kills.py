@@ -20,10 +20,11 @@ import psutil
 import pytest
 
 from service.repository.writer import RepositoryWriter
-from tests.faults.asking import Asking, document, get, until
+from tests.faults.asking import Asking, document, get
 from tests.faults.table import Row
 from tests.support.models import digit, publish
 from tests.support.server import ROOT, Server
+from tests.support.waiting import until
 
 CLIENTS = 4
 PUBLISHES = """

@@ -13,11 +13,12 @@ import pytest
 
 from service.repository.rollout_plan import RolloutPlan
 from service.repository.writer import RepositoryWriter
-from tests.faults.asking import Asking, document, get, until
+from tests.faults.asking import Asking, document, get
 from tests.faults.faults import Faults
 from tests.faults.table import Row
 from tests.support.models import publish
 from tests.support.server import PATIENCE_S, Server, run_to_end
+from tests.support.waiting import until
 
 KEY = "open sesame"
 SETTINGS = {"models_timeout_s": 1, "watch_interval_s": 0.1, "admin_key": KEY}

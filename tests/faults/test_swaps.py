@@ -11,12 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from service.repository.rollout_plan import RolloutPlan
 from service.repository.writer import RepositoryWriter
-from tests.faults.asking import Asking, document, until
+from tests.faults.asking import Asking, document
 from tests.faults.faults import Faults
 from tests.faults.table import Row
 from tests.support.models import BROKEN, card_for, classifier, publish, publish_broken
 from tests.support.server import Server
+from tests.support.waiting import until
 
 WARM_UP, SHORT, LONG = 8, 60, 200
 MOST_BYTES = 10 * 2**20
@@ -114,6 +116,27 @@ def test_a_passing_failure_of_a_try_out_is_not_final(
                 until(lambda: end_one(server, signal.SIGKILL if kind == "kill -9" else signal.SIGTERM))
         line.recovery_s.append(until(lambda: serves(server, 2)))
         until(lambda: document(server, "/health/ready")["refused"] == {})
+        line.times, line.answers = 1, asking.answers.total()
+    line.lost, line.wrong = len(asking.failed), len(asking.wrong)
+    assert (asking.failed, asking.wrong) == ([], [])
+
+
+def test_a_candidate_answers_nobody_once_its_verdict_can_be_read(
+    tmp_path: Path, faults: Faults, row: Callable[[str], Row]
+) -> None:
+    """The verdict is written in steps, and here the last of them takes a second."""
+    line = row("a canary is rolled back by a slow models folder")
+    root = tmp_path / "models"
+    publish(root)
+    publish(root, shift=1, promote=False)
+    with Server(root, environ=faults.environ, watch_interval_s=0.1) as server, Asking(server, {1: 0, 2: 1}) as asking:
+        with faults.during("delay 1000 unlink"):
+            RepositoryWriter(root).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=50))
+            line.recovery_s.append(until(lambda: document(server, "/models/digits")["last_trial"]))
+            asking.more()  # those that were on their way
+            before = asking.answers[2]
+            asking.more(50)
+            assert (asking.answers[2], before > 0) == (before, True)
         line.times, line.answers = 1, asking.answers.total()
     line.lost, line.wrong = len(asking.failed), len(asking.wrong)
     assert (asking.failed, asking.wrong) == ([], [])

@@ -18,6 +18,7 @@ from tests.support.refusals import REFUSALS
 from tests.support.v2 import LENGTH, behind, elements, tensor
 
 ADMIN_KEY = "a key for the fuzz test"
+KEY = {"Authorization": f"Bearer {ADMIN_KEY}"}
 JSON, CSV, NPY, RAW = "application/json", "text/csv", "application/x-npy", "application/octet-stream"
 PAPER = on_paper(digit(3), 4)
 PICTURES = [as_image(PAPER, kind) for kind in ("png", "jpeg", "gif", "bmp", "tiff", "webp")]
@@ -165,7 +166,7 @@ def admin(dice: Random) -> Request:
     document, body = calls[path], b""
     if document is not None and dice.random() < 0.8:
         body = written(dice, changed_document(dice, document, dice.choice((0, 0, 0, 1, 2))))
-    headers = {"Content-Type": JSON} | dice.choice(({}, *[{"Authorization": f"Bearer {ADMIN_KEY}"}] * 4))
+    headers = {"Content-Type": JSON} | dice.choice(({}, *[KEY] * 4))
     method = dice.choice(("POST", "POST", "POST", "DELETE", "GET"))
     return Request(method, quote(path, safe="/?=&%:.,-_~!*'()"), body, headers)
 

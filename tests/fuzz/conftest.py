@@ -14,6 +14,7 @@ from tests.fuzz.table import Row, table
 from tests.fuzz.target import MAX_PAUSE_S, TRIES, Target
 from tests.support.loop_probe import Probe
 from tests.support.models import publish
+from tests.support.results import begins
 from tests.support.server import Server
 
 if not os.environ.get("FUZZ"):
@@ -53,7 +54,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     limits = {"max_body_bytes": 4_000_000, "max_instances": 1000, "max_files": 3, "admin_key": ADMIN_KEY}
     program = ("tests.support.loop_probe", str(folder / "probe"))
     with Server(folder / "models", program=program, grpc_port=0, recent_rows=256, **limits) as server:
-        found = Target(server, probe)
+        found = Target(server, probe, folder / "models")
         found.alive()
         with found.open_channel():
             yield found
@@ -73,14 +74,8 @@ def times(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def row(request: pytest.FixtureRequest) -> Callable[[str], Row]:
-    """Begins a row of the table; what a test writes into it is shown even if the test fails."""
-
-    def begin(what: str) -> Row:
-        found = Row(what)
-        request.config.stash[ROWS].append(found)
-        return found
-
-    return begin
+    """Begins a row of the table."""
+    return begins(request.config.stash[ROWS], Row)
 
 
 @pytest.fixture

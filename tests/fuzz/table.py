@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from tests.support.results import aligned
+
 HEAD = ["what was sent", "cases", "2xx", "4xx", "503", "closed", "longest pause", "memory"]
 
 
@@ -36,10 +38,5 @@ def table(rows: list[Row], seed: int) -> list[str]:
     if not rows:
         return []
     total = f"all, by seed {seed}"
-    cells = [HEAD, *(row.cells() for row in rows), [total, str(sum(row.seen.total() for row in rows)), *[""] * 6]]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
-    lines = [
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
-        for line in cells
-    ]
-    return ["", lines[0], "-" * len(lines[0]), *lines[1:], ""]
+    count = str(sum(row.seen.total() for row in rows))
+    return aligned([HEAD, *(row.cells() for row in rows), [total, count, *[""] * (len(HEAD) - 2)]])

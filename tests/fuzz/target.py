@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import grpc
+import psutil
 
 from tests.fuzz.cases import Request
 from tests.support.grpc_client import address
@@ -22,9 +23,16 @@ FAULTS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 
 
 class Target:
-    def __init__(self, server: Server, probe: Probe) -> None:
+    """One service and one connection to it, opened anew when it was closed.
+
+    Attributes:
+        server, probe, models_dir: the service, its pauses, its model repository.
+    """
+
+    def __init__(self, server: Server, probe: Probe, models_dir: Path) -> None:
         self.server = server
         self.probe = probe
+        self.models_dir = models_dir
         self._connection: socket.socket | None = None
 
     def close(self) -> None:
@@ -33,10 +41,7 @@ class Target:
             self._connection = None
 
     def memory_mib(self) -> float:
-        for line in Path(f"/proc/{self.server.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) / 1024
-        raise AssertionError("no VmRSS")
+        return float(psutil.Process(self.server.process.pid).memory_info().rss / 2**20)
 
     def send(self, dice: Random, request: Request) -> str:
         """Send one request; check the answer and return its class: "2xx", "3xx", "4xx", "503" or "closed"."""

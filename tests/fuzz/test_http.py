@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tests.fuzz.cases import KINDS_OF_REQUESTS, Request, admin
+from tests.fuzz.cases import KEY, KINDS_OF_REQUESTS, Request, admin
 from tests.fuzz.conftest import Case
 from tests.fuzz.table import Row
 from tests.fuzz.target import Target
@@ -37,6 +37,5 @@ def test_admin_calls_and_what_is_answered_meanwhile(fuzz: Callable[[str, int, Ca
         return outcome
 
     fuzz("admin calls, each with a request behind it", ADMIN_CASES, case)
-    headers = {"Authorization": f"Bearer {target.server._settings['admin_key']}"}
-    load = Request("POST", "/v2/repository/models/digits/load", b"", headers)
+    load = Request("POST", "/v2/repository/models/digits/load", b"", KEY)
     assert target.send(Random(0), load) == "2xx"

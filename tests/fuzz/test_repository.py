@@ -7,11 +7,10 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 
 from service.repository.writer import RepositoryWriter
-from tests.fuzz.cases import ADMIN_KEY, Request
+from tests.fuzz.cases import JSON, KEY, Request
 from tests.fuzz.conftest import Case
 from tests.fuzz.mutations import changed_document, written
 from tests.fuzz.table import Row
@@ -32,23 +31,19 @@ READS = [
     "/v2/models/digits/versions/2",
     "/v2/models/digits/versions/2/config",
 ]
-KEY = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json"}
-
-
-def models_dir(target: Target) -> Path:
-    return Path(target.server._settings["models_dir"])
+HEADERS = KEY | {"Content-Type": JSON}
 
 
 def test_cards(fuzz: Callable[[str, int, Case], Row], target: Target) -> None:
     """The card of a version that is not served."""
-    path = models_dir(target) / "digits/2/card.json"
+    path = target.models_dir / "digits/2/card.json"
     whole = path.read_bytes()
     good = json.loads(whole)
 
     def case(dice: Random) -> str:
         path.write_bytes(written(dice, changed_document(dice, good, dice.choice((0, 1, 1, 2, 4)))))
         outcomes = [target.send(dice, Request("GET", read)) for read in READS]
-        outcomes.append(target.send(dice, Request("POST", "/v2/repository/index", b"{}", KEY)))
+        outcomes.append(target.send(dice, Request("POST", "/v2/repository/index", b"{}", HEADERS)))
         return max(outcomes)
 
     fuzz("cards, each with 8 reads", CARDS, case)
@@ -57,7 +52,7 @@ def test_cards(fuzz: Callable[[str, int, Case], Row], target: Target) -> None:
 
 def test_cards_and_models_that_are_promoted(fuzz: Callable[[str, int, Case], Row], target: Target) -> None:
     """Each is tried out in a process of its own, and accepted or refused with the reason."""
-    writer = RepositoryWriter(models_dir(target))
+    writer = RepositoryWriter(target.models_dir)
     card = card_for(classifier())
 
     def case(dice: Random) -> str:
@@ -67,12 +62,15 @@ def test_cards_and_models_that_are_promoted(fuzz: Callable[[str, int, Case], Row
             version = writer.publish("digits", lambda _: data, made if isinstance(made, dict) else card)
         except ValueError:
             return "refused by the writer"
-        outcome = target.send(dice, Request("POST", "/models/digits/promote", b'{"version": %d}' % version, KEY))
+        outcome = target.send(dice, Request("POST", "/models/digits/promote", b'{"version": %d}' % version, HEADERS))
         assert target.send(dice, Request("GET", "/model")) == "2xx"
         return outcome
 
     fuzz("models and cards, promoted", PROMOTED, case)
-    assert target.send(Random(0), Request("POST", "/models/digits/promote", b'{"version": 1}', KEY)) in ("2xx", "4xx")
+    assert target.send(Random(0), Request("POST", "/models/digits/promote", b'{"version": 1}', HEADERS)) in (
+        "2xx",
+        "4xx",
+    )
 
 
 def test_models(row: Callable[[str], Row], seed: int, times: int) -> None:

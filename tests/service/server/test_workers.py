@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from service.settings import Settings
 from tests.support.models import publish
 from tests.support.processes import worker_processes
 from tests.support.server import PATIENCE_S, ROOT, Server, environment
+from tests.support.waiting import until
 
 CHANGED: dict[str, Any] = {
     "port": 0,
@@ -57,13 +57,6 @@ def test_a_supervisor_that_fails_ends_its_workers_and_itself(models_dir: Path, t
     assert done.returncode == 1
     assert done.stderr.decode().count("a fault of the supervisor") == 1
     assert done.stderr.decode().count("Stopping this worker") == 2
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.slow
