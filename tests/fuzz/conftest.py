@@ -29,7 +29,7 @@ Case = Callable[[Random], str]
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=secrets.randbelow(10**6), help="repeats the run with this seed")
     parser.addoption("--case", type=int, help="only this case of each kind")
-    parser.addoption("--more", action="store_true", help=f"{LONG} times as many cases: over 90,000, some minutes")
+    parser.addoption("--more", action="store_true", help=f"{LONG} times as many cases: over 90,000, three minutes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
