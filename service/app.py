@@ -28,6 +28,8 @@ from service.openinference import grpc
 from service.openinference import http as open_inference
 from service.repository.volume import Volume
 from service.server.background import every, keep_running
+from service.server.budget import Budget
+from service.server.connections import Connections
 from service.server.drain import Drain
 from service.server.orphans import Orphans
 from service.server.watchdog import Watchdog
@@ -82,6 +84,10 @@ def create_app(settings: Settings | None = None, beat: Beat | None = None) -> Fa
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.fast_path, app.requests, app.ids = FastPath(context), context.requests, context.ids
+    app.open_connections = Connections(
+        settings.max_connections, settings.max_connections_per_client, context.budget, settings.write_timeout_s
+    )
+    context.drain.on_leave.append(app.open_connections.leave)
     app.state.context = context
     routers = [predict.router(predictor), tensorflow_serving.router(serving), open_inference.router(infer)]
     routers += [each.router for each in (models, admin, feedback, health, metrics, pages)]
@@ -99,11 +105,13 @@ class Service(FastAPI):
     Attributes:
         fast_path: service.server.protocol offers it each request before ASGI; other ASGI servers ignore it.
         requests, ids: with these the protocol notes and names its responses to bytes that are no request.
+        open_connections: counts and bounds those of the protocol.
     """
 
     fast_path: FastPath
     requests: RequestTelemetry
     ids: RequestIds
+    open_connections: Connections
 
     def __init__(self, middleware: Callable[[ASGIApp], ASGIApp], **arguments: Any) -> None:
         self._middleware = middleware
@@ -141,6 +149,7 @@ def _context(settings: Settings, access: AccessLog) -> Context:
         ids=RequestIds(),
         scoreboard=scoreboard,
         drain=drain,
+        budget=Budget(settings.max_inflight_bytes),
     )
 
 

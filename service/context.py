@@ -14,6 +14,7 @@ from service.feedback.recent import RecentPredictions
 from service.feedback.writer import FeedbackWriter
 from service.inputs.decoder import Decoder
 from service.repository.volume import Volume
+from service.server.budget import Budget
 from service.server.drain import Drain
 from service.settings import Settings
 from service.telemetry.request_ids import RequestIds
@@ -37,6 +38,7 @@ class Context:
         ids: assigns request ids.
         scoreboard: state shared between worker processes.
         drain: state of a graceful shutdown.
+        budget: bytes that requests hold.
     """
 
     settings: Settings
@@ -50,6 +52,7 @@ class Context:
     ids: RequestIds
     scoreboard: Scoreboard
     drain: Drain
+    budget: Budget
 
     def stopping(self) -> bool:
         """Whether this service must be left. A worker that stops alone shares its port with others, which go on."""

@@ -77,6 +77,21 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = Field(None, description="Key for promote and rollback over HTTP. None: both are off.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, in bytes.")
     body_timeout_s: float = Field(120, gt=0, description="Maximum time to receive a request's body, in seconds.")
+    write_timeout_s: float = Field(
+        60, gt=0, le=86400, description="Time for which a client may read nothing of its answer, in seconds."
+    )
+    max_inflight_bytes: int = Field(
+        256 * 2**20,
+        ge=1024,
+        description="Bytes that all bodies over 64 KiB and unread answers may hold at once, per worker; then 503. "
+        "One client may hold half.",
+    )
+    max_connections: int = Field(
+        4096, ge=1, le=1_000_000, description="Maximum open HTTP connections, per worker; more are answered with 503."
+    )
+    max_connections_per_client: int | None = Field(
+        None, ge=1, description="Maximum open HTTP connections of one address, per worker. None: half of all."
+    )
     max_instances: int = Field(30_000, ge=1, description="Maximum digits per request. Kaggle's test.csv has 28,000.")
     max_queue_rows: int = Field(
         60_000, ge=1, description="Maximum digits waiting or running; more are answered with 503."

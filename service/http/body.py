@@ -1,4 +1,4 @@
-"""Reads request bodies under limits of size and time, and cancels work when the client disconnects."""
+"""Reads request bodies under limits of size, time and memory, and cancels work when the client disconnects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from starlette.types import Message, Receive, Scope
 
 from service.concurrency import BIG_BYTES
 from service.errors import PayloadTooLarge, RequestTimeout
-from service.http.compression import check_encoding, decompress
+from service.http.compression import check_encoding, decompress, decompress_small
+from service.server.budget import Lease
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ async def read_body(scope: Scope, receive: Receive, settings: Settings, max_byte
     """The whole body, decompressed.
 
     Args:
-        scope, receive: of the ASGI call.
+        scope, receive: of the ASGI call; scope["lease"] is the request's lease of memory.
         settings: limits of size and time.
         max_bytes: a lower limit for this route, if any.
 
@@ -32,20 +33,29 @@ async def read_body(scope: Scope, receive: Receive, settings: Settings, max_byte
         PayloadTooLarge: over the limit by its Content-Length (checked before reading), as received, or decompressed.
         RequestTimeout: it did not arrive in time.
         UnsupportedEncoding: its Content-Encoding is neither gzip nor deflate.
+        Unavailable: the bodies of other requests take all the memory that bodies may have; nothing was read.
         ClientDisconnect: the client disconnected before the end.
     """
     limit, encoding = min(settings.max_body_bytes, max_bytes or settings.max_body_bytes), b""
+    lease: Lease = scope["lease"]
     for name, value in scope["headers"]:
-        if name == b"content-length" and (not value.isdigit() or int(value[:20]) > limit):
-            raise PayloadTooLarge(_too_large(limit))
-        if name == b"content-encoding":
+        if name == b"content-length":
+            if not value.isdigit() or (size := int(value[:20])) > limit:
+                raise PayloadTooLarge(_too_large(limit))
+            lease.hold(size)
+        elif name == b"content-encoding":
             encoding = b"%b,%b" % (encoding, value) if encoding else value
     encoding = check_encoding(encoding)
-    body = await _whole(receive, settings, limit)
-    return await decompress(body, encoding, limit) if encoding else body
+    body = await _whole(receive, settings, limit, lease)
+    if not encoding or not body:
+        return body
+    unpacked = decompress_small(body, encoding, limit)
+    if unpacked is None:
+        unpacked = await until_disconnect(decompress(body, encoding, limit, lease.hold), receive)
+    return unpacked
 
 
-async def _whole(receive: Receive, settings: Settings, limit: int) -> bytes:
+async def _whole(receive: Receive, settings: Settings, limit: int, lease: Lease) -> bytes:
     try:
         message = await _first(receive, settings.body_timeout_s)
         if message["type"] == "http.request" and not message.get("more_body"):  # the common case: one message holds all
@@ -54,7 +64,7 @@ async def _whole(receive: Receive, settings: Settings, limit: int) -> bytes:
                 raise PayloadTooLarge(_too_large(limit))
             return body
         async with asyncio.timeout(settings.body_timeout_s):
-            return await _read_rest(message, receive, limit)
+            return await _read_rest(message, receive, limit, lease)
     except TimeoutError:
         waited = f"{settings.body_timeout_s:g} seconds"
         raise RequestTimeout(f"The body did not arrive within {waited}; send it again, or in parts.") from None
@@ -78,7 +88,7 @@ def _resume(future: Any, waiting: Generator[Any, Any, Message]) -> Generator[Any
     return (yield from waiting)
 
 
-async def _read_rest(message: Message, receive: Receive, limit: int) -> bytes:
+async def _read_rest(message: Message, receive: Receive, limit: int, lease: Lease) -> bytes:
     whole = BytesIO()  # getvalue() makes no copy; copying 20 MB would block the event loop for 10 ms
     while True:
         if message["type"] == "http.disconnect":
@@ -86,6 +96,7 @@ async def _read_rest(message: Message, receive: Receive, limit: int) -> bytes:
         whole.write(message.get("body", b""))
         if whole.tell() > limit:
             raise PayloadTooLarge(_too_large(limit))
+        lease.hold(whole.tell())
         if not message.get("more_body"):
             return whole.getvalue()
         message = await receive()

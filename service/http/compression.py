@@ -8,12 +8,17 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
+from collections.abc import Callable, Iterator
+from io import BytesIO
 
 from service.errors import BadRequest, PayloadTooLarge, UnsupportedEncoding
 
 GZIP, ZLIB, RAW = 31, 15, -15  # zlib's window bits
 NAMES = {b"gzip": GZIP, b"x-gzip": GZIP, b"deflate": ZLIB}
 INLINE_BYTES = 64 * 1024
+PIECE_BYTES = 64 * 1024
+INLINE_PIECES = 100  # a body of a thousand members takes milliseconds
+STEP_BYTES = 4 * 2**20
 MAX_MEMBERS = 10_000  # of one gzip body, and so many milliseconds at most
 MEMBER_BYTES = 1024  # that are tried at the start of each
 MIN_BYTES = 1024
@@ -35,29 +40,49 @@ def check_encoding(encoding: bytes) -> bytes:
     return name
 
 
-async def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
-    """Decompress a body.
+def decompress_small(body: bytes, encoding: bytes, limit: int) -> bytes | None:
+    """The whole of a body that is small when decompressed, too; None for all others. Arguments and errors as below."""
+    if len(body) > INLINE_BYTES:
+        return None
+    found = BytesIO()
+    for count, piece in enumerate(_pieces(body, _window_bits(body, encoding))):
+        found.write(piece)
+        _check_size(found.tell(), limit)
+        if found.tell() > INLINE_BYTES or count > INLINE_PIECES:
+            return None
+    return found.getvalue()
+
+
+async def decompress(body: bytes, encoding: bytes, limit: int, hold: Callable[[int], None]) -> bytes:
+    """Decompress a body, in threads, in steps of 4 MiB.
 
     Args:
         body: as received.
         encoding: the result of check_encoding.
-        limit: maximum size of the result in bytes; at most one byte more is ever decompressed.
+        limit: maximum size of the result in bytes; at most 64 KiB more are ever decompressed.
+        hold: called before each step, with the bytes that there will be: of the body and of what it unpacks to.
 
     Raises:
         BadRequest: the data have another format, are truncated, or continue after their end.
         PayloadTooLarge: the result exceeds `limit` bytes.
+        Exception: whatever `hold` raises.
     """
-    if not encoding or not body:
-        return body
-    bits = _window_bits(body, encoding)
-    start, more = _decompress(body, bits, min(INLINE_BYTES, limit + 1)) if len(body) <= INLINE_BYTES else (b"", True)
-    if more and len(start) <= limit:
-        start, _ = await asyncio.to_thread(_decompress, body, bits, limit + 1)
-    if len(start) > limit:
-        raise PayloadTooLarge(
-            f"The body decompresses to more than the limit of {limit:,} bytes. Send fewer digits per request."
-        )
-    return start
+    found, pieces = BytesIO(), _pieces(body, _window_bits(body, encoding))
+
+    def step() -> bool:
+        end = found.tell() + STEP_BYTES
+        for piece in pieces:
+            found.write(piece)
+            _check_size(found.tell(), limit)
+            if found.tell() >= end:
+                return True
+        return False
+
+    more = True
+    while more:
+        hold(len(body) + min(found.tell() + STEP_BYTES, limit))
+        more = await asyncio.to_thread(step)
+    return found.getvalue()  # makes no copy
 
 
 async def compress(body: bytes, accept: bytes) -> tuple[bytes, bytes]:
@@ -77,37 +102,45 @@ async def compress(body: bytes, accept: bytes) -> tuple[bytes, bytes]:
     return zlib.compress(body, LEVEL, NAMES[coding]), coding
 
 
-def _decompress(body: bytes, bits: int, most: int) -> tuple[bytes, bool]:
-    """The first `most` bytes that a body unpacks to, and whether there may be more.
+def _pieces(body: bytes, bits: int) -> Iterator[bytes]:
+    """What a body unpacks to, in pieces of at most 64 KiB.
 
     gzip may have several members, one behind the other (RFC 1952, section 2.2).
 
     Raises:
         BadRequest: it is damaged, cut short, or goes on behind its end, or has too many members.
     """
-    found: list[bytes] = []
-    view, at, room = memoryview(body), 0, most
+    view, at = memoryview(body), 0
     for _ in range(MAX_MEMBERS if bits == GZIP else 1):
         reader, step = zlib.decompressobj(bits), MEMBER_BYTES
+        rest: memoryview | bytes = b""
+        piece = b""
         while not reader.eof:
-            if not room:  # which zlib would take for no limit
-                return b"".join(found), True
-            if at == len(body):
-                raise BadRequest("The compressed body is truncated; send it again, complete.")
-            piece, at, step = view[at : at + step], min(at + step, len(body)), 2 * step
-            found.append(_read(reader, piece, room))
-            room -= len(found[-1])
-        at -= len(reader.unused_data)  # a copy: hence the steps
+            if not rest and len(piece) < PIECE_BYTES:  # a full piece: zlib may have more without more input
+                if at == len(body):
+                    raise BadRequest("The compressed body is truncated; send it again, complete.")
+                rest, at, step = view[at : at + step], min(at + step, len(body)), min(2 * step, PIECE_BYTES)
+            piece = _read(reader, rest, PIECE_BYTES)
+            rest = reader.unconsumed_tail  # a copy, and so is unused_data: hence the steps
+            yield piece
+        at -= len(reader.unused_data)
         if at == len(body):
-            return b"".join(found), False
+            return
     raise BadRequest("The compressed body continues after the end of its compressed data; send it again, complete.")
 
 
-def _read(reader: zlib._Decompress, piece: memoryview, most: int) -> bytes:
+def _read(reader: zlib._Decompress, piece: memoryview | bytes, most: int) -> bytes:
     try:
         return reader.decompress(piece, most)
     except zlib.error:
         raise BadRequest("The body is not compressed as its Content-Encoding says, or it is damaged.") from None
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise PayloadTooLarge(
+            f"The body decompresses to more than the limit of {limit:,} bytes. Send fewer digits per request."
+        )
 
 
 def _window_bits(body: bytes, encoding: bytes) -> int:

@@ -19,6 +19,7 @@ from service.context import Context
 from service.errors import DigitsError, Unavailable
 from service.http.cors import cors
 from service.problems import from_error, internal_error
+from service.server.budget import Lease
 from service.telemetry.requests import CLIENT_CLOSED_REQUEST
 
 log = logging.getLogger("service")
@@ -49,6 +50,7 @@ class RequestMiddleware:
         self._requests = context.requests
         self._drain = context.drain
         self._ids = context.ids
+        self._budget = context.budget
         self._cors = cors(context.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,7 +59,9 @@ class RequestMiddleware:
             return
         start = perf_counter()
         request_id = self._ids.of(scope["headers"])
+        client = scope.get("client")
         scope["request_id"] = request_id
+        scope["lease"] = lease = Lease(self._budget, client[0] if client else "-")
         status, complete = 0, False
         drain = self._drain
 
@@ -92,6 +96,7 @@ class RequestMiddleware:
                 await self._cors(internal_error(scope["path"]))(scope, receive, send_with_id)
         finally:
             drain.inside -= 1
+            lease.close()
         seconds, method = perf_counter() - start, scope["method"]
         self._requests.note(method, scope["path"], _route(scope, self._direct), status, seconds, request_id)
 

@@ -15,6 +15,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.concurrency import BIG_BYTES
+from service.server.budget import Lease
+from service.server.connections import Connections
 from service.server.limits import HEAD_TIMEOUT_S, HEAD_TOO_SLOW, Limits
 from service.server.rejection import Rejection
 from service.telemetry.request_ids import RequestIds
@@ -22,18 +24,22 @@ from service.telemetry.requests import RequestTelemetry
 
 MIN_PROBE_S, MAX_PROBE_S = 0.005, 0.25  # how often it is looked at what became of a probe
 PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"  # every client of HTTP/1.1 must read past it: RFC 9110, section 15.2
+UNREAD_CHECK_S = 1.0  # how often it is looked at whether a client reads its answer
+UNREAD_TIMEOUT_S = 60.0  # for an application that sets no other
 LOGGED_PATH_BYTES = 200
+REFUSED_S = 1.0  # for which a connection that is one too many may keep silent before it is closed
 
 
 class Flow(FlowControl):
     """Back-pressure: resumes reading only when no pipelined request waits."""
 
-    def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
+    def __init__(self, transport: asyncio.Transport, waiting: deque[Any], unparsed: list[memoryview]) -> None:
         super().__init__(transport)
         self._waiting = waiting
+        self._unparsed = unparsed
 
     def resume_reading(self) -> None:
-        if not self._waiting:
+        if not self._waiting and not self._unparsed:
             super().resume_reading()
 
 
@@ -66,23 +72,34 @@ class Connection(HttpToolsProtocol):
     _last: Rejection | None = None  # that last answer, if it is none to a request
     _half_closed = False
     _running: RequestResponseCycle | None = None  # the one that ASGI was given last
+    _unread: Lease | None = None  # of the memory of answers that wait here because the client reads too slowly
+    _refused = False  # one connection too many: its first bytes are answered with `_last`
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.url = b""
+        self._unparsed: list[memoryview] = []  # what came behind as many requests as may wait
         self._requests: RequestTelemetry | None = getattr(self.app, "requests", None)
         self._ids: RequestIds | None = getattr(self.app, "ids", None)
+        self._open: Connections | None = getattr(self.app, "open_connections", None)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow = Flow(transport, self.pipeline)
+        self.flow = Flow(transport, self.pipeline, self._unparsed)
         self._limits = Limits(self.timeout_keep_alive, self.loop.time())
         self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._check_times)
+        if self._open and (too_many := self._open.opened(self._address())):
+            self._refuse(too_many)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
+        if self._open:
+            self._open.closed(self._address())
+        if self._unread:
+            self._unread.close()
+        self._unparsed.clear()
         if self._running and not self._running.response_complete:  # super() knows only the newest
             self._running.disconnected = True
             self._running.message_event.set()
@@ -113,10 +130,38 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+            if self._unparsed:
+                self.loop.call_soon(self._parse_on)
         elif self._ending:
             self._end()
         else:
             self._limits.idle_since = self.loop.time()
+
+    def _parse_on(self) -> None:
+        """Parse more of what waits unparsed, now that fewer requests wait for their answers."""
+        raise NotImplementedError
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is answered: what waits for it counts as memory that it holds."""
+        if self._open:
+            self._unread = self._unread or self._open.lease(self._address())
+            self._unread.set(self.transport.get_write_buffer_size())
+        self._restart_timer(0)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._unread:
+            self._unread.close()
+        super().resume_writing()
+
+    def shutdown(self) -> None:
+        """The service ends: as super() does it, and a client that reads nothing of its answer is left soon."""
+        super().shutdown()
+        self._restart_timer(0)
+
+    def _address(self) -> str:
+        """Of the client; "-" for one without, on a Unix socket."""
+        return self.client[0] if self.client else "-"
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -150,6 +195,18 @@ class Connection(HttpToolsProtocol):
         cycle.on_response, cycle.response_started = _nothing, True
         return True
 
+    def _refuse(self, rejection: Rejection) -> None:
+        """Answer with this, whatever comes: after the first bytes, or closing would take the answer from the client."""
+        assert self._timer
+        assert self._open
+        self._ending = self._refused = True
+        self._last = rejection
+        self._timer.cancel()
+        if self._open.crowded:
+            self._end()
+        else:
+            self._timer = self.loop.call_later(REFUSED_S, self._end)
+
     def _end(self) -> None:
         if self._last:
             self.transport.write(self._response(self._last))
@@ -178,7 +235,8 @@ class Connection(HttpToolsProtocol):
     def _check_times(self) -> None:
         """The timer has run down: act on a limit that is passed, or wait for the next one."""
         now, transport, limits = self.loop.time(), self.transport, self._limits
-        if limits.client_reads_nothing(now, transport.get_write_buffer_size()):
+        unread = transport.get_write_buffer_size()
+        if limits.client_reads_nothing(now, unread, self._open.unread_timeout_s if self._open else UNREAD_TIMEOUT_S):
             transport.abort()
             return  # connection_lost follows
         left = limits.seconds_left(now, self._answering())
@@ -187,7 +245,8 @@ class Connection(HttpToolsProtocol):
                 self._reject(HEAD_TOO_SLOW)
             else:
                 self.timeout_keep_alive_handler()
-        self._restart_timer(left if left > 0 else HEAD_TIMEOUT_S)
+        wait_s = left if left > 0 else HEAD_TIMEOUT_S
+        self._restart_timer(min(wait_s, UNREAD_CHECK_S) if unread else wait_s)
 
     def _restart_timer(self, seconds: float) -> None:
         if self._timer:

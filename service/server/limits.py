@@ -10,12 +10,13 @@ from __future__ import annotations
 from service.server.rejection import Rejection
 
 MAX_HEAD_BYTES = 64 * 1024
+MAX_HEADERS = 200  # each costs more memory than bytes of the head
 HEAD_TIMEOUT_S = 30.0
-UNREAD_TIMEOUT_S = 60.0
 
 HEAD_TOO_LARGE = Rejection(
     431, f"The head of the request is over the limit of {MAX_HEAD_BYTES:,} bytes; send fewer headers."
 )
+TOO_MANY_HEADERS = Rejection(431, f"The request has more than {MAX_HEADERS} headers; send fewer.")
 HEAD_TOO_SLOW = Rejection(
     408, f"The head of the request did not come within {HEAD_TIMEOUT_S:g} seconds; send it again."
 )
@@ -63,15 +64,15 @@ class Limits:
     def head_is_too_slow(self, now: float) -> bool:
         return self.head_since > 0 and now >= self.head_since + HEAD_TIMEOUT_S
 
-    def client_reads_nothing(self, now: float, unread: int) -> bool:
-        """Whether no byte of what is written, `unread` bytes of which wait here, was taken for too long.
+    def client_reads_nothing(self, now: float, unread: int, timeout_s: float) -> bool:
+        """Whether no byte of what is written, `unread` bytes of which wait here, was taken for `timeout_s`.
 
         To be asked at every check of the times: it compares with the time before.
         """
         if not unread or unread != self._unread_bytes:
             self._unread_bytes, self._unread_since = unread, now
             return False
-        return now >= self._unread_since + UNREAD_TIMEOUT_S
+        return now >= self._unread_since + timeout_s
 
     def seconds_left(self, now: float, answering: bool) -> float:
         """Seconds until the next check; 0 or less if a limit is passed now.

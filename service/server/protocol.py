@@ -19,10 +19,14 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from service.server.connection import Connection
 from service.server.exchange import Exchange, FastPath
 from service.server.head import BAD_HOST, CHECKED, check_target, head_bytes, refusal_of_codings, valid_host
-from service.server.limits import HEAD_TOO_LARGE, MAX_HEAD_BYTES
+from service.server.limits import HEAD_TOO_LARGE, MAX_HEAD_BYTES, MAX_HEADERS, TOO_MANY_HEADERS
 from service.server.rejection import INTERNAL_ERROR, NOT_HTTP, Rejected, Rejection
 
 log = logging.getLogger("service")
+
+MAX_PIPELINED = 8  # requests that wait for the answers to those before them; more of the connection is not parsed yet
+MAX_PIPELINED_BYTES = 2048  # parsed before it is looked at how many wait: a packet may hold thousands of requests
+VERSION = b"HTTP/1."  # in the first line of each request that another one may follow
 
 
 class Protocol(Connection):
@@ -42,7 +46,34 @@ class Protocol(Connection):
 
     def data_received(self, data: bytes) -> None:
         if self._ending:
-            return
+            if self._refused:
+                self._end()
+        elif self._unparsed:
+            self._unparsed.append(memoryview(data))
+        elif len(data) > MAX_PIPELINED_BYTES and data.count(VERSION) > 1:
+            self._parse_in_pieces(memoryview(data))
+        else:
+            self._parse(data)
+
+    def _parse_in_pieces(self, data: memoryview) -> None:
+        """For many requests in one packet: only a few at a time are parsed and wait for their answers."""
+        for at in range(0, len(data), MAX_PIPELINED_BYTES):
+            if len(self.pipeline) >= MAX_PIPELINED:
+                self._unparsed.insert(0, data[at:])
+                self.flow.pause_reading()
+                return
+            self._parse(data[at : at + MAX_PIPELINED_BYTES])
+            if self._ending or self.transport.is_closing():
+                return
+
+    def _parse_on(self) -> None:
+        while self._unparsed and len(self.pipeline) < MAX_PIPELINED:
+            if self._ending or self.transport.is_closing():
+                self._unparsed.clear()
+            else:
+                self._parse_in_pieces(self._unparsed.pop(0))
+
+    def _parse(self, data: bytes | memoryview) -> None:
         limits, rejection = self._limits, None
         limits.packet_bytes = len(data)
         limits.head_bytes += len(data)
@@ -58,8 +89,11 @@ class Protocol(Connection):
             self._reject(rejection)
         elif limits.head_bytes > MAX_HEAD_BYTES:
             self._reject(HEAD_TOO_LARGE)
-        elif limits.in_head and not limits.head_since:
-            self._await_head()
+        elif limits.in_head:
+            if len(self.headers) > MAX_HEADERS:
+                self._reject(TOO_MANY_HEADERS)
+            elif not limits.head_since:
+                self._await_head()
 
     def on_message_begin(self) -> None:
         limits = self._limits
@@ -84,6 +118,8 @@ class Protocol(Connection):
             and head_bytes(self.url, self.headers) > MAX_HEAD_BYTES
         ):
             self._refusal = HEAD_TOO_LARGE
+        elif len(self.headers) > MAX_HEADERS:
+            self._refusal = TOO_MANY_HEADERS
         if self._refusal:
             raise self._refusal.error()
         if self._may_take_the_fast_path():

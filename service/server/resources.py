@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,16 +18,19 @@ MIB = 2**20
 PROCESS_BYTES = 72 * MIB  # measured: one process with a warm model, without shared pages
 ROW_BYTES = 1600  # measured: pixels, their copy in a batch, probabilities and the response's text
 PIXEL_BYTES = 13  # measured: a picture with transparency while it is scaled to 28x28
+CONNECTION_BYTES = 64 * 1024  # a body that is not counted otherwise; idle ones take far less
+OTHER_FILES = 256  # open files of a process that are no connections of HTTP clients
 UNLIMITED = 2**60  # cgroup 1 writes a number near 2**63
 MAX_WORKERS = 256
 
 
 @dataclass(frozen=True)
 class Container:
-    """CPUs (may be a fraction) and bytes of memory; None if only the machine limits it."""
+    """CPUs (may be a fraction), bytes of memory, and open files per process; None if only the machine limits it."""
 
     cpus: float
     memory: int | None
+    files: int | None = None
 
     @classmethod
     def read(cls, root: Path = Path("/")) -> Container:
@@ -34,7 +38,9 @@ class Container:
         groups = list(_groups(root))
         quotas = [found for group in groups if (found := _cpus(group))]
         limits = [found for group in groups if (found := _memory(group))]
-        return cls(min([len(os.sched_getaffinity(0)), *quotas]), min(limits, default=None))
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        known = None if files == resource.RLIM_INFINITY else files
+        return cls(min([len(os.sched_getaffinity(0)), *quotas]), min(limits, default=None), known)
 
     def workers(self) -> int:
         """Number of worker processes: one per CPU, as far as memory allows; several also need their parent's memory."""
@@ -70,12 +76,16 @@ class Container:
 
     def _limits(self, workers: int) -> dict[str, int]:
         """Limits at which several of the largest requests fit into one worker's share of memory at once."""
+        files = {"max_connections": max(self.files - OTHER_FILES, self.files // 2, 1)} if self.files else {}
         if self.memory is None:
-            return {}
+            return files
         processes = workers + 1 if workers > 1 else 1
         room = max(self.memory - processes * PROCESS_BYTES, 16 * MIB) // workers
+        connections = min(room // 8 // CONNECTION_BYTES, files.get("max_connections", UNLIMITED))
         return {
+            "max_connections": connections,
             "max_body_bytes": room // 8,
+            "max_inflight_bytes": room // 4,
             "max_instances": room // 8 // ROW_BYTES,
             "max_queue_rows": room // 4 // ROW_BYTES,
             "max_image_pixels": room // 3 // PIXEL_BYTES,

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import BadRequest, PayloadTooLarge, UnsupportedEncoding
-from service.http.compression import INLINE_BYTES, check_encoding, compress, decompress
+from service.http.compression import INLINE_BYTES, check_encoding, compress, decompress, decompress_small
 from service.settings import Settings
 from tests.support.asgi import call
 from tests.support.bodies import as_json
@@ -38,7 +38,12 @@ UNPACKERS = {b"gzip": gzip.decompress, b"deflate": zlib.decompress, b"": bytes}
 
 
 def unpacked(body: bytes, encoding: bytes, limit: int = 10**9) -> bytes:
-    return asyncio.run(decompress(body, encoding, limit))
+    small = decompress_small(body, encoding, limit)
+    held: list[int] = []
+    whole = asyncio.run(decompress(body, encoding, limit, held.append))
+    assert small in (whole, None)
+    assert held[-1] >= len(body) + min(len(whole), limit)  # what is there was asked for before
+    return whole
 
 
 # -- bodies -----------------------------------------------------------------------------------------------------
@@ -182,7 +187,7 @@ def test_other_requests_pass_while_a_big_body_is_unpacked(app: FastAPI) -> None:
 
     async def turns() -> int:
         most = Settings().max_body_bytes
-        task, count = asyncio.ensure_future(decompress(gzip.compress(bytes(most)), b"gzip", most)), 0
+        task, count = asyncio.ensure_future(decompress(gzip.compress(bytes(most)), b"gzip", most, lambda _: None)), 0
         while not task.done():
             count += 1
             await asyncio.sleep(0)

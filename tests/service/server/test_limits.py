@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from service.server.limits import HEAD_TIMEOUT_S, UNREAD_TIMEOUT_S, Limits
+from service.server.limits import HEAD_TIMEOUT_S, Limits
 
 IDLE_S = 75.0
+UNREAD_TIMEOUT_S = 60.0
 MADE = 1000.0  # when the connection was made
 
 
@@ -36,9 +37,9 @@ def test_nothing_runs_out_while_a_request_is_answered() -> None:
 
 def test_an_answer_of_which_no_byte_is_taken_for_too_long() -> None:
     limits = Limits(IDLE_S, MADE)
-    assert not limits.client_reads_nothing(MADE + 500, 0)
-    assert not limits.client_reads_nothing(MADE + 1000, 70_000)
-    assert not limits.client_reads_nothing(MADE + 1000 + UNREAD_TIMEOUT_S - 1, 70_000)
-    assert limits.client_reads_nothing(MADE + 1000 + UNREAD_TIMEOUT_S, 70_000)
-    assert not limits.client_reads_nothing(MADE + 2000, 69_999)  # some bytes were
-    assert not limits.client_reads_nothing(MADE + 2000 + UNREAD_TIMEOUT_S - 1, 69_999)
+    assert not limits.client_reads_nothing(MADE + 500, 0, UNREAD_TIMEOUT_S)
+    assert not limits.client_reads_nothing(MADE + 1000, 70_000, UNREAD_TIMEOUT_S)
+    assert not limits.client_reads_nothing(MADE + 1000 + UNREAD_TIMEOUT_S - 1, 70_000, UNREAD_TIMEOUT_S)
+    assert limits.client_reads_nothing(MADE + 1000 + UNREAD_TIMEOUT_S, 70_000, UNREAD_TIMEOUT_S)
+    assert not limits.client_reads_nothing(MADE + 2000, 69_999, UNREAD_TIMEOUT_S)  # some bytes were
+    assert not limits.client_reads_nothing(MADE + 2000 + UNREAD_TIMEOUT_S - 1, 69_999, UNREAD_TIMEOUT_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from service.server.resources import MIB, Container
 from service.settings import AUTO_WORKERS, Settings
 
 CPUS = len(os.sched_getaffinity(0))
+FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
 ID = "4e8d5f"
 
 # The files of a machine or container, and the CPUs (None: those of this machine) and memory that they allow.
@@ -89,7 +92,7 @@ def test_limits_are_read(tmp_path: Path, tree: str) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert Container.read(tmp_path) == Container(CPUS if cpus is None else cpus, memory)
+    assert Container.read(tmp_path) == Container(CPUS if cpus is None else cpus, memory, FILES)
 
 
 def test_this_machine_can_be_read() -> None:

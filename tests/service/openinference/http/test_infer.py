@@ -23,6 +23,7 @@ from service.http.error_handlers import on_digits_error
 from service.openinference import http as v2
 from service.repository.rollout_plan import RolloutPlan
 from service.repository.writer import RepositoryWriter
+from service.server.budget import Lease
 from service.settings import Settings
 from tests.support.asgi import Answer, acall, call, until
 from tests.support.bodies import as_image, on_paper, png_claiming
@@ -643,7 +644,8 @@ def test_the_documented_route_answers_as_the_direct_one_does(app: FastAPI) -> No
 
     def routed(path: str, body: bytes, headers: dict[str, str]) -> Answer:
         async def with_id(scope: Any, receive: Any, send: Any) -> None:
-            await mounted(scope | {"request_id": b"x"}, receive, send)
+            lease = Lease(app.state.context.budget, "-")
+            await mounted(scope | {"request_id": b"x", "lease": lease}, receive, send)
 
         return call(with_id, path=path, body=body, headers=headers)
 
