@@ -20,7 +20,7 @@ PROMISED = {
     "workers": 1,
     "admin_key": None,
 }
-UNITS = ("_bytes", "_s", "_ms", "_rows", "_pixels", "_instances", "_files")
+UNITS = ("_bytes", "_s", "_ms", "_rows", "_pixels", "_instances", "_connections", "_per_client", "_files")
 
 
 @pytest.mark.parametrize(("name", "default"), PROMISED.items())
