@@ -1,21 +1,24 @@
-"""Request ids: the caller's x-request-id if it is valid, else a new one, unique across processes."""
+"""Request ids: the caller's x-request-id if it is valid, else a new one that nobody can guess.
+
+An id is the secret by which a prediction can be corrected, and so must not be found from other ids.
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from itertools import count
 
+BYTES = 16
+AT_ONCE = 256
 VALID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 class RequestIds:
-    """Makes ids such as 5f0c2a9be1d4-1a: a random prefix per process, then the number of the request in hexadecimal."""
+    """Makes ids of 128 random bits, 32 hexadecimal digits. The system is asked for many at a time: it costs a call."""
 
     def __init__(self) -> None:
-        self._prefix = secrets.token_hex(6).encode()
-        self._numbers = count()
+        self._unused: list[bytes] = []
 
     def of(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         """The id of an HTTP request. Header names are in lower case."""
@@ -30,8 +33,11 @@ class RequestIds:
         return given.encode() if is_valid(given) else self.new()
 
     def new(self) -> bytes:
-        """A new, unique id."""
-        return b"%b-%x" % (self._prefix, next(self._numbers))
+        """A new id."""
+        if not self._unused:
+            digits = secrets.token_hex(AT_ONCE * BYTES).encode()
+            self._unused = [digits[at : at + 2 * BYTES] for at in range(0, len(digits), 2 * BYTES)]
+        return self._unused.pop()
 
 
 def is_valid(text: str) -> bool:

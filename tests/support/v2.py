@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -18,6 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 from service.repository.writer import RepositoryWriter
 from tests.support.models import card_for, classifier
 from tests.support.refusals import LEAKS
+from tests.support.server import Server
+from tests.support.workers import worker_of
 
 LENGTH = "Inference-Header-Content-Length"
 INFER = "/v2/models/digits/infer"
@@ -98,6 +101,16 @@ def check_error(status: int, headers: Mapping[str, str], body: bytes, wanted: in
     assert "\n" not in sentence
     assert says in sentence, sentence
     return sentence
+
+
+def answered_by(server: Server, path: str, body: bytes) -> tuple[int, int]:
+    """POST over a new connection: the status, and which worker it was that accepted it."""
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
+        connection.connect()
+        connection.request("POST", path, body)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, worker_of(server, local_port=connection.sock.getsockname()[1])
 
 
 def over_a_new_connection(

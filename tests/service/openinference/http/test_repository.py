@@ -27,6 +27,7 @@ from tests.support.server import Server
 from tests.support.v2 import (
     INFER,
     LENGTH,
+    answered_by,
     check_error,
     classes,
     document,
@@ -272,12 +273,11 @@ def all_answer(server: Server, wanted: int) -> None:
     end = time.monotonic() + PATIENCE_S
     body = document(tensor(digits(5)))
 
-    def ask(_: int) -> tuple[int, str]:
-        status, headers, _ = over_a_new_connection(server.port, "POST", INFER, body)
-        return status, headers["x-request-id"].split("-")[0]
+    def ask(_: int) -> tuple[int, int]:
+        return answered_by(server, INFER, body)
 
     with ThreadPoolExecutor(8) as threads:
-        found: set[tuple[int, str]] = set()
+        found: set[tuple[int, int]] = set()
         while {status for status, _ in found} != {wanted} or len(found) < 2:
             assert time.monotonic() < end, f"not all workers answered {wanted}: {found}"
             found = set(threads.map(ask, range(32)))

@@ -26,9 +26,9 @@ from tests.support.server import Server
 from tests.support.v2 import (
     INFER,
     LENGTH,
+    answered_by,
     binary,
     document,
-    over_a_new_connection,
     publish_with_lecture_output,
     tensor,
 )
@@ -218,13 +218,13 @@ def test_statistics_of_several_workers_over_their_sockets(tmp_path: Path) -> Non
     publish(tmp_path)
     with Server(tmp_path, workers=2, feedback_path=tmp_path / "f.sqlite") as server:
 
-        def ask_somebody(__: int) -> str:
+        def ask_somebody(__: int) -> int:
             """Over a connection of its own, which either worker may take. Returns who did."""
-            status, headers, _ = over_a_new_connection(server.port, "POST", INFER, document(tensor(digits(1, 2))))
+            status, worker = answered_by(server, INFER, document(tensor(digits(1, 2))))
             assert status == 200
-            return headers["x-request-id"].split("-")[0]
+            return worker
 
-        who: list[str] = []
+        who: list[int] = []
         end = time.monotonic() + PATIENCE_S
         with ThreadPoolExecutor(8) as threads:
             while len(set(who)) < 2:
