@@ -10,7 +10,7 @@ DigitsError                     500   base; str(error) is the sentence that the 
 ├── PayloadTooLarge             413   body, picture or number of digits over a limit
 ├── UnsupportedMediaType        415   a body or a picture of an unsupported format
 │   └── UnsupportedEncoding     415   a body with an unsupported Content-Encoding
-├── Conflict                    409   a version that must not be promoted
+├── Conflict                    409   a version that must not be promoted, a digit that has another label
 ├── ModelBroken                 409   a version that must not be served; the sentence says why
 ├── InvalidValue                422   well-formed, with a wrong value; `field` says where
 ├── ProviderUnavailable         500   the configured execution provider does not work; start-up only

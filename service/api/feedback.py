@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -14,7 +15,7 @@ from service.digits import Pixels
 from service.errors import InvalidValue, NotFound
 from service.feedback.recent import RecentPredictions
 from service.feedback.store import Correction
-from service.http.deps import FeedbackDep, RecentDep
+from service.http.deps import FeedbackDep, IsAdmin, RecentDep
 from service.http.limited_route import LimitedRoute
 from service.inputs.json import digits_from_list
 
@@ -25,7 +26,9 @@ class Feedback(RequestBody):
     """The correct label of a digit: of an earlier prediction, by its request id, or of the digit that is sent."""
 
     label: Annotated[int, Field(strict=True, ge=0, le=9, description="What the digit is.")]
-    request_id: Annotated[str | None, Field(max_length=128, description="x-request-id of an earlier response.")] = None
+    request_id: Annotated[
+        str | None, Field(min_length=1, max_length=128, description="x-request-id of an earlier response.")
+    ] = None
     index: Annotated[int, Field(ge=0, description="Index of the digit in that request, from 0.")] = 0
     digit: Annotated[list[Any] | None, Field(description="28 rows of 28 pixels, or 784 pixels, 0-255.")] = None
 
@@ -37,7 +40,7 @@ class Feedback(RequestBody):
 
 
 class Kept(BaseModel):
-    """What was stored. `new` is false if the digit was stored before: its row has the newest label now."""
+    """What was stored. `new` is false if the digit was stored before."""
 
     label: int
     predicted: int | None
@@ -60,11 +63,15 @@ class Stats(BaseModel):
     status_code=201,
     response_model=Kept,
     summary="Correct a prediction",
-    responses=problem_responses(400, 404, 408, 413, 415, 422, 503, 507),
+    responses=problem_responses(400, 404, 408, 409, 413, 415, 422, 503, 507),
 )
-async def give(feedback: Feedback, writer: FeedbackDep, recent: RecentDep) -> JSONResponse:
-    """Stores the digit as the model saw it, with its label; on disk before the response is sent."""
+async def give(feedback: Feedback, writer: FeedbackDep, recent: RecentDep, is_admin: IsAdmin) -> JSONResponse:
+    """Stores the digit as the model saw it, with its label; on disk before the response is sent.
+
+    The first label of a digit stands: another one is answered with 409, unless it comes with an admin key.
+    """
     correction = await run_in_threadpool(_correction, feedback, recent)  # it may search a million predictions
+    correction = replace(correction, replaces=is_admin)
     new = await writer.add(correction)
     c = correction
     content = {"label": c.label, "predicted": c.predicted, "model": c.model, "version": c.version, "new": new}

@@ -144,14 +144,20 @@ class RecentPredictions:
             ids[at] = request_id
 
     def find(self, request_id: bytes, row: int) -> RecentPrediction | None:
-        """The prediction for digit `row` of a request, by any worker; None if it was overwritten or never made."""
+        """The prediction for digit `row` of a request, by any worker; None if it was overwritten or never made.
+
+        Of an id that a caller used twice the newest counts. No empty id is ever given.
+        """
+        newest: np.void | None = None
         for slots in self._rings():
             for at in np.flatnonzero((slots["id"] == request_id) & (slots["row"] == row)):
                 slot = slots[at : at + 1].copy()[0]
-                if slots["id"][at] == request_id:  # not overwritten during the copy
-                    name, version = slot["model"].decode(), int(slot["version"])
-                    return RecentPrediction(name, version, slot["pixels"], slot["probabilities"])
-        return None
+                if slots["id"][at] == request_id and (newest is None or slot["time"] >= newest["time"]):
+                    newest = slot  # not overwritten during the copy
+        if newest is None:
+            return None
+        name, version = newest["model"].decode(), int(newest["version"])
+        return RecentPrediction(name, version, newest["pixels"], newest["probabilities"])
 
     def window(self, model: str, version: int) -> tuple[Pixels, Probabilities]:
         """Pixels uint8 (n, 28, 28) and probabilities float32 (n, 10) that one version predicted, over all workers."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import FeedbackFull, FeedbackUnavailable
+from service.errors import Conflict, FeedbackFull, FeedbackUnavailable
 from service.feedback.file import FeedbackFile
 from service.feedback.table import PREDICTED, PREDICTED_0_1_0, UPSERT, columns, is_empty, prepare
 from service.feedback.trouble import LOCKED, is_locked
@@ -30,7 +30,7 @@ NOT_STORED = "The feedback file cannot be used: {}. Nothing was stored; try agai
 IN_DOUBT = "The feedback file cannot be used: {}. The correction may be stored or not; sending it again does no harm."
 MOVED = "it was moved away at this moment"
 
-Outcome = bool | FeedbackFull  # True: a new digit; False: the row of a known digit was updated
+Outcome = bool | FeedbackFull | Conflict  # True: a new digit; False: the row of a known digit was updated
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Correction:
     Attributes:
         pixels: uint8 (28, 28).
         label: 0-9.
+        replaces: whether it may take the place of another label; else the first one stands.
     """
 
     pixels: NDArray[np.uint8]
@@ -47,6 +48,7 @@ class Correction:
     predicted: int | None = None
     model: str | None = None
     version: int | None = None
+    replaces: bool = False
 
 
 class FeedbackStore:
@@ -67,6 +69,7 @@ class FeedbackStore:
 
         Raises:
             FeedbackFull: the file holds `max_rows` digits.
+            Conflict: the digit has another label.
             FeedbackUnavailable: the file cannot be written, or another process holds its lock for 10 s.
         """
         deadline = monotonic() + LOCK_TIMEOUT_S
@@ -75,7 +78,7 @@ class FeedbackStore:
                 raise FeedbackUnavailable(NOT_STORED.format(LOCKED))
             sleep(POLL_S)
         outcome = self.add_locked([correction])[0]
-        if isinstance(outcome, FeedbackFull):
+        if not isinstance(outcome, bool):
             raise outcome
         return outcome
 
@@ -102,7 +105,7 @@ class FeedbackStore:
         """Store corrections, all in the transaction that `lock` began, and commit it; on disk when this returns.
 
         Returns:
-            For each whether its digit is new, or the error of a digit for which there is no room.
+            For each whether its digit is new, or the error of a digit for which there is no room or another label.
 
         Raises:
             FeedbackUnavailable: none is stored or, as the message says, that is in doubt.
@@ -171,7 +174,11 @@ class FeedbackStore:
     def _insert_one(self, database: sqlite3.Connection, c: Correction, rows: int) -> Outcome:
         pixels, now = c.pixels.tobytes(), datetime.now(UTC).isoformat(timespec="seconds")
         digest = sha256(pixels).digest()
-        known = database.execute("SELECT 1 FROM digits WHERE sha256 = ?", (digest,)).fetchone() is not None
+        known = database.execute("SELECT label FROM digits WHERE sha256 = ?", (digest,)).fetchone()
+        if known and known[0] != c.label and not c.replaces:
+            return Conflict(
+                f"This digit is stored as a {known[0]}, and the first label stands unless an admin key says otherwise."
+            )
         if not known and rows >= self._max_rows:
             return FeedbackFull(
                 f"The feedback file is full, with {self._max_rows:,} digits: retrain with it, then move it away."

@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Request
 from service.context import Context
 from service.engine.engine import Engine
 from service.engine.watcher import Watcher
+from service.errors import Forbidden, Unauthorized
 from service.feedback.recent import RecentPredictions
 from service.feedback.writer import FeedbackWriter
 from service.http.negotiation import preferred
@@ -54,6 +55,14 @@ def admin_only(request: Request, context: ContextDep) -> None:
     context.check_admin_key(request.headers)
 
 
+def _is_admin(request: Request, context: ContextDep) -> bool:
+    try:
+        admin_only(request, context)
+    except (Unauthorized, Forbidden):
+        return False
+    return True
+
+
 def _wants_text(request: Request) -> bool:
     return preferred(request.headers.get("accept", ""), ("application/json", "text/plain")) == "text/plain"
 
@@ -64,5 +73,6 @@ FeedbackDep = Annotated[FeedbackWriter, Depends(_feedback)]
 RecentDep = Annotated[RecentPredictions, Depends(_recent)]
 WatcherDep = Annotated[Watcher, Depends(_watcher)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
+IsAdmin = Annotated[bool, Depends(_is_admin)]
 WantsText = Annotated[bool, Depends(_wants_text)]
 Name = Annotated[str, Path(description="The model's name, such as digits.", max_length=64)]

@@ -85,6 +85,7 @@ def test_an_answer_is_found_by_its_request_id(tmp_path: Path, workers: int) -> N
     ("feedback", "status", "says"),
     [
         ({"request_id": "never", "label": 3}, 404, "send the digit itself"),
+        ({"request_id": "", "label": 3}, 422, "request_id"),
         ({"digit": [0] * 784, "label": 10}, 422, "label"),
         ({"digit": [0] * 784, "label": "3"}, 422, "label"),
         ({"digit": [0] * 784, "label": True}, 422, "label"),
@@ -124,3 +125,24 @@ def test_a_bad_digit_is_named_as_it_was_sent(server: Server, digit: list[Any], f
     answer = httpx.post(f"{server.url}/feedback", json={"digit": digit, "label": 1})
     assert (answer.status_code, answer.json()["field"]) == (422, field)
     assert answer.json()["detail"].startswith(field)
+
+
+def test_the_first_label_stands_unless_an_admin_key_says_otherwise(models_dir: Path, tmp_path: Path) -> None:
+    key = "k" * 32
+    with Server(models_dir, feedback_path=tmp_path / "f.sqlite", admin_key=key) as server:
+        server.client.post("/predict", content=digits(9, 4).tobytes(), headers=OCTETS | {"x-request-id": "mine"})
+        statuses = []
+        for label, headers in ((4, {}), (4, {}), (7, {}), (7, {"x-admin-key": "wrong" * 8}), (7, {"x-admin-key": key})):
+            answer = server.client.post(
+                "/feedback", json={"request_id": "mine", "index": 1, "label": label}, headers=headers
+            )
+            statuses.append(answer.status_code)
+        assert statuses == [201, 200, 409, 409, 200]
+        assert server.client.get("/feedback/stats").json()["by_label"] == [0] * 7 + [1, 0, 0]
+
+
+def test_of_an_id_that_was_used_twice_the_newest_answer_counts(models_dir: Path, tmp_path: Path) -> None:
+    with Server(models_dir, feedback_path=tmp_path / "f.sqlite") as server:
+        for value in (5, 6, 7):
+            server.client.post("/predict", content=digits(value).tobytes(), headers=OCTETS | {"x-request-id": "twice"})
+        assert server.client.post("/feedback", json={"request_id": "twice", "label": 1}).json()["predicted"] == 7

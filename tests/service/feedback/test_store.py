@@ -1,4 +1,4 @@
-"""The feedback file: one row per digit with its newest label, bounded, shared by processes; old files are upgraded."""
+"""The feedback file: one row per digit with its first label, bounded, shared by processes; old files are upgraded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.errors import FeedbackFull, FeedbackUnavailable
+from service.errors import Conflict, FeedbackFull, FeedbackUnavailable
 from service.feedback.store import Correction, FeedbackStore
 from service.feedback.table import TABLE
 from tests.support.models import digit
@@ -28,10 +28,14 @@ def test_a_digit_comes_back_as_it_was(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_same_digit_twice_is_one_row_with_the_newest_label(tmp_path: Path) -> None:
+def test_the_first_label_of_a_digit_stands_unless_another_may_replace_it(tmp_path: Path) -> None:
     store = FeedbackStore(tmp_path / "f.sqlite")
     assert store.add(Correction(digit(3), 3, predicted=5, model="digits", version=1))
-    assert not store.add(Correction(digit(3), 8))
+    assert not store.add(Correction(digit(3), 3))
+    with pytest.raises(Conflict, match="stored as a 3"):
+        store.add(Correction(digit(3), 8))
+    assert store.stats()["by_label"][3] == 1
+    assert not store.add(Correction(digit(3), 8, replaces=True))
     assert store.stats() == {
         "digits": 1,
         "max_digits": 100_000,
@@ -47,7 +51,7 @@ def test_a_full_file_refuses_new_digits_and_still_folds_known_ones(tmp_path: Pat
         store.add(Correction(digit(value), value))
     with pytest.raises(FeedbackFull, match="2 digits"):
         store.add(Correction(digit(3), 3))
-    assert not store.add(Correction(digit(2), 7))
+    assert not store.add(Correction(digit(2), 7, replaces=True))
     assert store.stats()["by_label"] == [0, 1, 0, 0, 0, 0, 0, 1, 0, 0]
     store.close()
 

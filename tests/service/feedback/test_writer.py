@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.errors import FeedbackFull, FeedbackUnavailable
+from service.errors import Conflict, FeedbackFull, FeedbackUnavailable
 from service.feedback.store import Correction, FeedbackStore, Outcome
 from service.feedback.writer import FeedbackWriter
 from tests.service.feedback.test_file import numbers, picture
@@ -143,14 +143,17 @@ async def test_a_caller_that_goes_away_has_given_up_its_correction(tmp_path: Pat
 
 
 @in_a_loop
-async def test_of_two_labels_the_later_wins(tmp_path: Path) -> None:
+async def test_of_two_labels_the_first_stands(tmp_path: Path) -> None:
     path = existing(tmp_path / "f.sqlite")
     async with writing(path) as writer:
         with locked(path):
-            given = [asyncio.create_task(writer.add(wide(number, label))) for label in (3, 5) for number in range(20)]
+            given = [
+                asyncio.create_task(writer.add(wide(number, label))) for label in (3, 5) for number in range(1, 21)
+            ]
             await asyncio.sleep(0.05)
-        await asyncio.gather(*given)
-    assert set(wide_numbers(path).values()) == {5}
+        outcomes = await asyncio.gather(*given, return_exceptions=True)
+    assert [type(each) for each in outcomes] == [bool] * 20 + [Conflict] * 20
+    assert set(wide_numbers(path).values()) == {1, 3}  # 1 was there
 
 
 @in_a_loop
