@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from service import __version__
+from service.access.hosts import Hosts
 from service.api import admin, feedback, health, metrics, models, pages, predict
 from service.api.fast_path import FastPath
 from service.context import Context
@@ -84,6 +85,7 @@ def create_app(settings: Settings | None = None, beat: Beat | None = None) -> Fa
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.fast_path, app.requests, app.ids = FastPath(context), context.requests, context.ids
+    app.hosts = Hosts(settings)
     app.open_connections = Connections(
         settings.max_connections, settings.max_connections_per_client, context.budget, settings.write_timeout_s
     )
@@ -105,12 +107,14 @@ class Service(FastAPI):
     Attributes:
         fast_path: service.server.protocol offers it each request before ASGI; other ASGI servers ignore it.
         requests, ids: with these the protocol notes and names its responses to bytes that are no request.
+        hosts: the names in Host headers that the protocol allows.
         open_connections: counts and bounds those of the protocol.
     """
 
     fast_path: FastPath
     requests: RequestTelemetry
     ids: RequestIds
+    hosts: Hosts
     open_connections: Connections
 
     def __init__(self, middleware: Callable[[ASGIApp], ASGIApp], **arguments: Any) -> None:

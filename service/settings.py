@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 AUTO_WORKERS = 0  # until server/resources.py has counted the CPUs
 OPERATOR = re.compile(r"(ai\.onnx(\.ml)?:)?[A-Z]\w*", re.ASCII)
+HOST_NAME = re.compile(r"(\*\.)?[a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]", re.ASCII)
 ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.ASCII
 )  # as browsers send it
@@ -111,6 +112,11 @@ class Settings(BaseSettings):
     recent_rows: int = Field(
         4096, ge=1, le=1_000_000, description="Number of latest digits to remember, for feedback and drift."
     )
+    allowed_hosts: str = Field(
+        "",
+        description="Names that a Host header may have, such as digits.example.org,*.example.org; * for all. Empty: "
+        "loopback's names where host is loopback, else all.",
+    )
     cors_origins: str = Field(
         "",
         description="Origins whose web pages may call this service, such as https://example.org, separated by commas; "
@@ -129,6 +135,14 @@ class Settings(BaseSettings):
         words = [word.strip() for word in text.split(",")]
         if text != "onnx" and not all(word == "exporter" or OPERATOR.fullmatch(word) for word in words):
             raise ValueError("give exporter, onnx, or names such as Loop,ai.onnx.ml:Scaler; no custom domains")
+        return text
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _host_names(cls, text: str) -> str:
+        words = [word.strip() for word in text.split(",")] if text else []
+        if wrong := [word for word in words if word != "*" and not HOST_NAME.fullmatch(word)]:
+            raise ValueError(f"{wrong[0]!r} is no host; give *, example.org, *.example.org or [::1], without a port")
         return text
 
     @field_validator("cors_origins")

@@ -23,7 +23,7 @@ from service.server.exchange import Headers, Reply
 log = logging.getLogger("service")
 
 METHOD, PATH = "POST", "/predict"
-ASGI_ONLY = {b"content-encoding", b"expect"}
+ASGI_ONLY = {b"content-encoding", b"expect", b"origin", b"sec-fetch-site"}
 
 
 class FastPath:
@@ -35,7 +35,6 @@ class FastPath:
         self._engine = context.engine
         self._decode = context.decoder.decode_inline
         self._ids = context.ids
-        self._asgi_only = ASGI_ONLY | ({b"origin"} if context.settings.cors_origins else set())
         self.recent = context.recent
         self.requests = context.requests
         self.drain = context.drain
@@ -46,7 +45,7 @@ class FastPath:
         for name, value in headers:
             if name == b"content-type":
                 content_type = value
-            elif name in self._asgi_only or (name == b"accept" and value not in PLAIN):
+            elif name in ASGI_ONLY or (name == b"accept" and value not in PLAIN):
                 return False
         version = self._engine.sole_version()
         if version is None or self.drain.leaving or self._engine.admission.full:

@@ -177,7 +177,7 @@ class FeedbackStore:
         known = database.execute("SELECT label FROM digits WHERE sha256 = ?", (digest,)).fetchone()
         if known and known[0] != c.label and not c.replaces:
             return Conflict(
-                f"This digit is stored as a {known[0]}, and the first label stands unless an admin key says otherwise."
+                f"This digit is stored as a {known[0]}, and the first label stands; an admin key can replace it."
             )
         if not known and rows >= self._max_rows:
             return FeedbackFull(

@@ -15,6 +15,7 @@ from time import perf_counter
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access.origins import Origins
 from service.context import Context
 from service.errors import DigitsError, Unavailable
 from service.http.cors import cors
@@ -52,6 +53,7 @@ class RequestMiddleware:
         self._ids = context.ids
         self._budget = context.budget
         self._cors = cors(context.settings)
+        self._origins = Origins(context.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,6 +85,8 @@ class RequestMiddleware:
             handler = _reject
         drain.inside += 1
         try:
+            if scope["method"] == "POST":
+                self._origins.check(scope["headers"])
             await self._cors(handler)(scope, receive, send_with_id)
         except DigitsError as error:
             await self._cors(from_error(error, scope["path"]))(scope, receive, send_with_id)

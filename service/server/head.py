@@ -13,6 +13,10 @@ HOST = re.compile(rb"(\[[\w:.%-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?", re
 ALLOWED = (("allow", "GET, HEAD, POST"),)
 
 BAD_HOST = Rejection(400, "A request in HTTP/1.1 has exactly one Host header, such as Host: example.org:8000.")
+WRONG_HOST = Rejection(
+    421,
+    "This service does not have the name in the Host header; DIGITS_ALLOWED_HOSTS lists the names that it answers to.",
+)
 BAD_TARGET = Rejection(
     400, "The target of the request has no path; send a path such as /predict, or http://host/predict."
 )

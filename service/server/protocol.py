@@ -16,9 +16,10 @@ from typing import Any
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from service.access.hosts import Hosts
 from service.server.connection import Connection
 from service.server.exchange import Exchange, FastPath
-from service.server.head import BAD_HOST, CHECKED, check_target, head_bytes, refusal_of_codings, valid_host
+from service.server.head import BAD_HOST, CHECKED, WRONG_HOST, check_target, head_bytes, refusal_of_codings, valid_host
 from service.server.limits import HEAD_TOO_LARGE, MAX_HEAD_BYTES, MAX_HEADERS, TOO_MANY_HEADERS
 from service.server.rejection import INTERNAL_ERROR, NOT_HTTP, Rejected, Rejection
 
@@ -26,6 +27,7 @@ log = logging.getLogger("service")
 
 MAX_PIPELINED = 8  # requests that wait for the answers to those before them; more of the connection is not parsed yet
 MAX_PIPELINED_BYTES = 2048  # parsed before it is looked at how many wait: a packet may hold thousands of requests
+FOR_PROBES = (b"/health/", b"/v2/health/")  # asked by address, whatever names the service has
 VERSION = b"HTTP/1."  # in the first line of each request that another one may follow
 
 
@@ -43,6 +45,8 @@ class Protocol(Connection):
         super().__init__(*arguments, **more)
         self._fast_path: FastPath | None = getattr(self.app, "fast_path", None)
         self._exchange = Exchange()
+        hosts: Hosts | None = getattr(self.app, "hosts", None)
+        self._hosts = None if hosts is None or hosts.any else hosts
 
     def data_received(self, data: bytes) -> None:
         if self._ending:
@@ -120,6 +124,8 @@ class Protocol(Connection):
             self._refusal = HEAD_TOO_LARGE
         elif len(self.headers) > MAX_HEADERS:
             self._refusal = TOO_MANY_HEADERS
+        if self._refusal is WRONG_HOST and self.url.startswith(FOR_PROBES):
+            self._refusal = None
         if self._refusal:
             raise self._refusal.error()
         if self._may_take_the_fast_path():
@@ -214,7 +220,11 @@ class Protocol(Connection):
         if name == b"host":
             if self._host is not None or (value != self._valid_host and not valid_host(value)):
                 self._refusal = BAD_HOST
-            self._host = self._valid_host = value
+            elif self._hosts and value != self._valid_host and not self._hosts.allow(value):
+                self._refusal = WRONG_HOST
+            self._host = value
+            if not self._refusal:
+                self._valid_host = value
         elif name == b"connection":
             self._connection = value
         elif (value := value.lower()) == b"100-continue":

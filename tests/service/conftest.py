@@ -29,13 +29,15 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def app(models_dir: Path) -> FastAPI:
     """The application in this process, with the default limits."""
-    return create_app(Settings(models_dir=models_dir, feedback_path=models_dir / "feedback.sqlite"))
+    return create_app(Settings(models_dir=models_dir, allowed_hosts="*", feedback_path=models_dir / "feedback.sqlite"))
 
 
 @pytest.fixture(scope="session")
 def strict_app(models_dir: Path) -> FastAPI:
     """The same with low limits."""
-    return create_app(Settings(models_dir=models_dir, feedback_path=models_dir / "feedback.sqlite", **LIMITS))
+    return create_app(
+        Settings(models_dir=models_dir, allowed_hosts="*", feedback_path=models_dir / "feedback.sqlite", **LIMITS)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -68,6 +68,7 @@ class Server:
         self._settings = {
             "models_dir": models_dir,
             "port": 0,
+            "allowed_hosts": "*",  # raw requests here have any Host
             "feedback_path": models_dir / "feedback.sqlite",
         } | settings
         self._lines: list[str] = []

@@ -1,0 +1,1 @@
+"""Who calls: addresses, API keys, and limits per client."""
