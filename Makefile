@@ -121,6 +121,21 @@ $(VENV)/tools/.whole: $(VENV)/.whole requirements/tools.txt
 	@$(VENV)/tools/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/tools.txt
 	@touch $@
 
+# What the service image holds, installed as the Dockerfile does
+$(VENV)/image/.whole: $(VENV)/.whole requirements/service.txt requirements/grpc.txt
+	@$(BIN)/python -m venv --clear --without-pip $(VENV)/image
+	@$(PIP) --python $(VENV)/image/bin/python install --only-binary :all: --no-compile \
+		--require-hashes -r requirements/service.txt -r requirements/grpc.txt
+	@touch $@
+
+.PHONY: audit
+audit: $(VENV)/tools/.whole  ## look up known vulnerabilities of the locked packages (ARGS=--strict fails where that is not possible)
+	@$(VENV)/tools/bin/python requirements/audit.py $(ARGS)
+
+.PHONY: sbom
+sbom: $(VENV)/tools/.whole $(VENV)/image/.whole  ## list the service image's packages with licences: build/sbom.cdx.json (CycloneDX)
+	@$(VENV)/tools/bin/python requirements/sbom.py $(VENV)/image/bin/python build/sbom.cdx.json
+
 .PHONY: update-constraints
 update-constraints: $(VENV)/tools/.whole  ## pin the newest versions that fit pyproject.toml, with hashes (ARGS=--keep: only what has to change)
 	@TOOLS_VENV=$(VENV)/tools requirements/update $(ARGS)
