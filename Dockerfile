@@ -7,7 +7,7 @@
 # The base image can be replaced (--build-arg PYTHON_IMAGE=…) by any with Python 3.11 or newer of your own. It is pinned
 # by tag; pin it by digest where your registry tells it to you.
 # Written for BuildKit and for the builder before it, which makes every stage above the target: so the service is first.
-ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
+ARG PYTHON_IMAGE=python:3.11.16-slim-trixie
 
 # -- which wheels each image needs, with their hashes: pip takes no file that differs -----------------------------------
 FROM ${PYTHON_IMAGE} AS requirements
