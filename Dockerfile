@@ -7,27 +7,26 @@
 # The base image can be replaced (--build-arg PYTHON_IMAGE=…) by any with Python 3.11 or newer of your own. It is pinned
 # by tag; pin it by digest where your registry tells it to you.
 # Written for BuildKit and for the builder before it, which makes every stage above the target: so the service is first.
-ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
+ARG PYTHON_IMAGE=python:3.11.16-slim-trixie
 
-# -- which wheels each image needs: another line of pyproject.toml does not make them anew ------------------------------
+# -- which wheels each image needs, with their hashes: pip takes no file that differs -----------------------------------
 FROM ${PYTHON_IMAGE} AS requirements
 WORKDIR /build
-COPY pyproject.toml constraints.txt deploy/image/requirements.py ./
-# The extra gpu takes the place of onnxruntime: both hold the same files. tensorflow-cpu has no CUDA: a third of the size
-RUN python3 requirements.py grpc > service.txt \
-    && python3 requirements.py grpc gpu | grep -v '^onnxruntime>' > service-gpu.txt \
-    && python3 requirements.py training | sed 's/^tensorflow\b/tensorflow-cpu/' > training.txt \
-    && sed 's/^tensorflow==/tensorflow-cpu==/' constraints.txt > pins.txt
+COPY requirements ./
+# onnxruntime-gpu takes the place of onnxruntime: both hold the same files. tensorflow-cpu has no CUDA: a third of the size
+RUN cat service.txt grpc.txt > image.txt \
+    && sed '/^onnxruntime==/,/[^\]$/d' image.txt | cat - gpu.txt > image-gpu.txt \
+    && sed '/^tensorflow==/,/[^\]$/d' training.txt | cat service.txt - tensorflow-cpu.txt > image-training.txt
 
 # -- what the service needs: made where there is pip, taken over without it --------------------------------------------
 FROM ${PYTHON_IMAGE} AS wheels
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends binutils
 WORKDIR /build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-COPY --from=requirements /build/service.txt /build/pins.txt ./
+COPY --from=requirements /build/image.txt ./
 RUN python3 -m venv --without-pip /opt/venv \
     && python3 -m pip --python /opt/venv/bin/python install \
-        --only-binary :all: --no-compile -c pins.txt -r service.txt
+        --only-binary :all: --no-compile --require-hashes -r image.txt
 COPY deploy/image/slim.py ./
 RUN python3 slim.py /opt/venv \
     && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
@@ -85,10 +84,10 @@ COPY --from=files /app /app
 # -- training ----------------------------------------------------------------------------------------------------------
 FROM ${PYTHON_IMAGE} AS wheels-training
 WORKDIR /build
-COPY --from=requirements /build/training.txt /build/pins.txt ./
+COPY --from=requirements /build/image-training.txt ./
 RUN python3 -m venv --without-pip /opt/venv \
     && python3 -m pip --python /opt/venv/bin/python --disable-pip-version-check install \
-        --only-binary :all: --no-cache-dir --no-compile -c pins.txt -r training.txt
+        --only-binary :all: --no-cache-dir --no-compile --require-hashes -r image-training.txt
 
 FROM base AS training
 LABEL org.opencontainers.image.title="Digit Recognizer: training" \
@@ -107,10 +106,10 @@ CMD ["--help"]
 # -- service-gpu: CUDA and cuDNN come as wheels, the driver from the host ----------------------------------------------
 FROM ${PYTHON_IMAGE} AS wheels-gpu
 WORKDIR /build
-COPY --from=requirements /build/service-gpu.txt /build/pins.txt ./
+COPY --from=requirements /build/image-gpu.txt ./
 RUN python3 -m venv --without-pip /opt/venv \
     && python3 -m pip --python /opt/venv/bin/python --disable-pip-version-check install \
-        --only-binary :all: --no-cache-dir --no-compile -c pins.txt -r service-gpu.txt
+        --only-binary :all: --no-cache-dir --no-compile --require-hashes -r image-gpu.txt
 COPY deploy/image/slim.py ./
 RUN python3 slim.py /opt/venv \
     && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib

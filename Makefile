@@ -88,33 +88,57 @@ $(VENV)/.whole: $(BIN)/python
 		{ echo "Making the virtual environment in $(VENV) anew ..."; $(PYTHON) -m venv --clear $(VENV); }
 	@touch $@
 
+# What is installed is what was tested, byte for byte: pip compares every file with its SHA-256 in requirements/*.txt.
+# Our own package has no file to hash: it is installed last, in place, and without fetching anything
+LOCKED := $(PIP) install --require-hashes -r requirements/build.txt -r requirements/service.txt
+OURSELVES := $(PIP) install --no-deps --no-build-isolation -e .
+
 # The stamps make setup quick the second time: they are newer than what they were made from
-$(VENV)/.service: $(VENV)/.whole pyproject.toml constraints.txt
+$(VENV)/.service: $(VENV)/.whole pyproject.toml requirements/build.txt requirements/service.txt
 	@echo "Installing the service ..."
-	@$(PIP) install -c constraints.txt -e .
+	@$(LOCKED)
+	@$(OURSELVES)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.service
+$(VENV)/.dev: $(VENV)/.service requirements/grpc.txt requirements/dev.txt
 	@echo "Installing the test tools ..."
-	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@$(LOCKED) -r requirements/grpc.txt -r requirements/dev.txt
 	@touch $@
 
-$(VENV)/.training: $(VENV)/.dev
+$(VENV)/.training: $(VENV)/.dev requirements/training.txt
 	@echo "Installing TensorFlow (about a minute) ..."
-	@$(PIP) install -c constraints.txt -e '.[training,dev]'
+	@$(LOCKED) -r requirements/grpc.txt -r requirements/dev.txt -r requirements/training.txt
 	@touch $@
 
-$(VENV)/.docs: $(VENV)/.service
+$(VENV)/.docs: $(VENV)/.service requirements/docs.txt
 	@echo "Installing Sphinx ..."
-	@$(PIP) install -c constraints.txt -e '.[docs]'
+	@$(LOCKED) -r requirements/docs.txt
 	@touch $@
+
+$(VENV)/tools/.whole: $(VENV)/.whole requirements/tools.txt
+	@echo "Installing the tools for the supply chain in $(VENV)/tools ..."
+	@$(BIN)/python -m venv --clear $(VENV)/tools
+	@$(VENV)/tools/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/tools.txt
+	@touch $@
+
+# What the service image holds, installed as the Dockerfile does
+$(VENV)/image/.whole: $(VENV)/.whole requirements/service.txt requirements/grpc.txt
+	@$(BIN)/python -m venv --clear --without-pip $(VENV)/image
+	@$(PIP) --python $(VENV)/image/bin/python install --only-binary :all: --no-compile \
+		--require-hashes -r requirements/service.txt -r requirements/grpc.txt
+	@touch $@
+
+.PHONY: audit
+audit: $(VENV)/tools/.whole  ## look up known vulnerabilities of the locked packages (ARGS=--strict fails where that is not possible)
+	@$(VENV)/tools/bin/python requirements/audit.py $(ARGS)
+
+.PHONY: sbom
+sbom: $(VENV)/tools/.whole $(VENV)/image/.whole  ## list the service image's packages with licences: build/sbom.cdx.json (CycloneDX)
+	@$(VENV)/tools/bin/python requirements/sbom.py $(VENV)/image/bin/python build/sbom.cdx.json
 
 .PHONY: update-constraints
-update-constraints:  ## pin the newest versions that fit pyproject.toml
-	rm -rf /tmp/digits-constraints && $(PYTHON) -m venv /tmp/digits-constraints
-	/tmp/digits-constraints/bin/pip install --quiet -e '.[training,dev,docs]'
-	(echo "# The versions that were tested, for every extra. Made anew by: make update-constraints"; \
-		/tmp/digits-constraints/bin/pip freeze --exclude-editable) > constraints.txt
+update-constraints: $(VENV)/tools/.whole  ## pin the newest versions that fit pyproject.toml, with hashes (ARGS=--keep: only what has to change)
+	@TOOLS_VENV=$(VENV)/tools requirements/update $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.service  ## time the service against its peers and the limit (half an hour; ARGS="--quick --only us,ceiling")

@@ -272,6 +272,8 @@ def _pip(words: list[str]) -> None:
     extras = re.findall(r"\.\[([\w,]+)\]", " ".join(words))
     known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert {extra for found in extras for extra in found.split(",")} <= known.keys()
+    for option, value in pairwise(words):
+        assert option != "-r" or (ROOT / value).exists(), value
 
 
 def _files(words: list[str]) -> None:
@@ -389,7 +391,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-PATHS = r"(?:service|training|tests|benchmarks|deploy|docs|models|\.ci)/[\w./-]*\w/?"
+PATHS = r"(?:service|training|tests|benchmarks|deploy|docs|models|requirements|\.ci)/[\w./-]*\w/?"
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(rf"`({PATHS})`", ALL))))

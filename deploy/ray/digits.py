@@ -1,6 +1,6 @@
 """Digit Recognizer on Ray Serve: the same application, with replicas that Ray starts, scales, monitors and replaces.
 
-    pip install '.[ray]'
+    pip install --require-hashes -r requirements/service.txt -r requirements/ray.txt
     serve run deploy.ray.digits:app                 # http://127.0.0.1:8000; settings by DIGITS_* variables
 
 Every request passes Ray's proxy, which is slower than the service alone: use it where you operate Ray already.

@@ -15,8 +15,8 @@ import pytest
 from tests.compose.engine import Project, build, docker, free_port
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("Dockerfile", ".dockerignore", "docker-compose.yml", "docker-compose.override.yml", "pyproject.toml")
-FOLDERS = ("deploy", "models", "service", "training", "tests/compose", "docs")
+NAMES = ("Dockerfile", ".dockerignore", "docker-compose.yml", "docker-compose.override.yml")
+FOLDERS = ("deploy", "models", "requirements", "service", "training", "tests/compose", "docs")
 
 if not os.environ.get("COMPOSE_TEST"):
     collect_ignore_glob = ["test_*.py"]
@@ -33,7 +33,7 @@ def base_image() -> str:
 def checkout(tmp_path_factory: pytest.TempPathFactory, base_image: str) -> Path:
     """A copy of what a user has, with a .env of its own: trials must not touch the models of this one."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in (*NAMES, "constraints.txt"):
+    for name in NAMES:
         shutil.copy(ROOT / name, folder / name)
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".lock"))

@@ -1,4 +1,4 @@
-# Stands in for the image haproxy:2.6-alpine where no registry is: the same version, from Debian.
+# Stands in for the image haproxy:…-alpine where no registry is: an older version, from Debian.
 ARG PYTHON_IMAGE
 FROM ${PYTHON_IMAGE}
 RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends haproxy

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.files import DEPLOY, ROOT, check_settings, environment, lineage, stages
+from tests.support.requirements import packages
 
 TEXT = (ROOT / "Dockerfile").read_text()
 FINAL = ("service", "training", "service-gpu")
@@ -88,26 +89,22 @@ def test_the_builder_is_sent_what_it_copies_and_nothing_else() -> None:
         assert (ROOT / name).exists()
 
 
-def test_requirements_are_those_of_pyproject() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-    def printed(*extras: str) -> list[str]:
-        command = [sys.executable, "deploy/image/requirements.py", *extras]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-
-    assert printed() == project["dependencies"]
-    assert set(printed("training")) == {*project["dependencies"], *project["optional-dependencies"]["training"]}
-
-
-def test_names_that_the_dockerfile_changes_are_there() -> None:
-    """`sed` and `grep -v` say nothing where they find nothing: tensorflow would come with CUDA, onnxruntime twice."""
-    assert any(line.startswith("tensorflow==") for line in (ROOT / "constraints.txt").read_text().splitlines())
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert any(line.startswith("onnxruntime>") for line in project["dependencies"])
-    assert [line.partition(">")[0] for line in project["optional-dependencies"]["gpu"]] == [
-        "onnxruntime-gpu[cuda,cudnn]"
-    ]
-    assert any(re.match(r"tensorflow\b", line) for line in project["optional-dependencies"]["training"])
+def test_each_image_installs_the_locked_wheels_with_their_hashes(tmp_path: Path) -> None:
+    """`sed` says nothing where it finds nothing: tensorflow would come with CUDA, onnxruntime twice."""
+    for path in (ROOT / "requirements").glob("*.txt"):
+        shutil.copy(path, tmp_path)
+    (script,) = re.findall(r"^RUN (.*)$", stages()["requirements"], re.M)
+    subprocess.run(["sh", "-ec", script], cwd=tmp_path, check=True)
+    service, gpu, training = (packages(tmp_path / f"image{end}.txt") for end in ("", "-gpu", "-training"))
+    assert service == packages(ROOT / "requirements/service.txt") | packages(ROOT / "requirements/grpc.txt")
+    assert service - gpu == {"onnxruntime"}
+    assert "onnxruntime-gpu" in gpu
+    trainer = packages(ROOT / "requirements/service.txt") | packages(ROOT / "requirements/training.txt")
+    assert trainer ^ training == {"tensorflow", "tensorflow-cpu"}
+    for stage, end in (("wheels", ""), ("wheels-gpu", "-gpu"), ("wheels-training", "-training")):
+        (install,) = re.findall(r"install (.*)$", stages()[stage].partition("pip --python")[2], re.M)
+        assert "--only-binary :all:" in install
+        assert install.endswith(f"--require-hashes -r image{end}.txt")
 
 
 def test_slimming_takes_what_is_not_loaded_and_nothing_else(tmp_path: Path) -> None:
