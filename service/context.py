@@ -60,9 +60,9 @@ class Context:
             return False
         return self.drain.whole or all(state["leaving"] for state in self.scoreboard.alive())
 
-    def inference(self, request_id: bytes, began_ns: int | None = None) -> Inference:
+    def inference(self, request_id: bytes, client: str = "-", began_ns: int | None = None) -> Inference:
         """The inference of one request, timed from `began_ns`, or from now: call it when decoding begins."""
-        return Inference(self.engine, self.recent, request_id, began_ns)
+        return Inference(self.engine, self.recent, request_id, began_ns, client)
 
     def check_admin_key(self, headers: Mapping[str, str]) -> None:
         """Require the admin key.

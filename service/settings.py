@@ -162,7 +162,7 @@ class Settings(BaseSettings):
             raise ValueError("it must be longer than DIGITS_DRAIN_S, or no request could finish")
         return grace_s
 
-    @field_validator("admin_key", mode="before")
+    @field_validator("admin_key", "max_connections_per_client", mode="before")
     @classmethod
     def _empty_is_none(cls, key: object) -> object:
         """DIGITS_ADMIN_KEY= in a Compose file means no key, not an empty key."""

@@ -56,6 +56,12 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
             float, typer.Option(min=0, max=100, help="Percent of digits on which the two may differ.")
         ] = 2.0,
         max_errors: Annotated[float, typer.Option(min=0, max=100, help="Percent of requests that may fail.")] = 0.1,
+        client_share: Annotated[
+            float,
+            typer.Option(
+                min=0.1, max=100, help="Percent of --min-digits that one client may give. 100: one is enough."
+            ),
+        ] = 25.0,
     ) -> None:
         """Serve this version from now on; with --canary, first for a share of the requests.
 
@@ -68,7 +74,8 @@ def add_commands(app: typer.Typer, console: Console, models_folder: Path, model_
             RepositoryWriter(models).promote(name, version)
             console.print(f"{name} now serves version {version}.", highlight=False, soft_wrap=True)
             return
-        plan = RolloutPlan(version, canary or 0.0, shadow, min_digits, max_disagreement / 100, max_errors / 100)
+        limits = (max_disagreement / 100, max_errors / 100, client_share / 100)
+        plan = RolloutPlan(version, canary or 0.0, shadow, min_digits, *limits)
         RepositoryWriter(models).start_rollout(name, plan)
         how = "sees a copy of all requests" if shadow else f"answers {canary:g} % of requests"
         console.print(

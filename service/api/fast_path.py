@@ -23,7 +23,7 @@ from service.server.exchange import Headers, Reply
 log = logging.getLogger("service")
 
 METHOD, PATH = "POST", "/predict"
-ASGI_ONLY = {b"content-encoding", b"expect", b"origin", b"sec-fetch-site"}
+ASGI_ONLY = {b"content-encoding", b"expect", b"origin", b"sec-fetch-site", b"x-model-version"}
 
 
 class FastPath:

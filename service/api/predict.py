@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -34,9 +35,10 @@ class Predict:
         """Content type and body of the answer. Raises DigitsError."""
         context = self._context
         content_type, accept = _content_type_and_accept(scope)
+        pinned = self._pinned(scope)
         body = await read_body(scope, receive, context.settings)
-        inference = context.inference(scope["request_id"])
-        running = self._decode_and_predict(inference, content_type.decode("latin-1"), body)
+        inference = context.inference(scope["request_id"], scope["lease"].client)
+        running = self._decode_and_predict(inference, content_type.decode("latin-1"), body, pinned)
         probabilities = await while_connected(running, receive, len(body))
         if accept not in PLAIN and preferred(accept.decode("latin-1"), ANSWERS) == CSV:
             answer = b"text/csv; charset=utf-8", await csv_body(probabilities)
@@ -45,9 +47,19 @@ class Predict:
         inference.finish()
         return answer
 
-    async def _decode_and_predict(self, inference: Inference, content_type: str, body: bytes) -> Probabilities:
+    def _pinned(self, scope: Scope) -> str:
+        """The version that an admin asks for in X-Model-Version; empty without that header."""
+        headers = Headers(scope=scope)
+        pinned = headers.get("x-model-version", "")
+        if pinned:
+            self._context.check_admin_key(headers)
+        return pinned
+
+    async def _decode_and_predict(
+        self, inference: Inference, content_type: str, body: bytes, pinned: str
+    ) -> Probabilities:
         pixels = await self._context.decoder.decode(content_type, body)
-        return await inference.predict(None, "", pixels)
+        return await inference.predict(None, pinned, pixels)
 
 
 def _content_type_and_accept(scope: Scope) -> tuple[bytes, bytes]:

@@ -47,13 +47,19 @@ class Engine:
         self._trials: dict[str, Rollout] = {}
 
     async def predict(
-        self, name: str | None, request_id: bytes, pixels: Pixels, lecture: Lecture = Lecture.UNWANTED
+        self,
+        name: str | None,
+        request_id: bytes,
+        pixels: Pixels,
+        lecture: Lecture = Lecture.UNWANTED,
+        client: str = "-",
     ) -> tuple[LoadedVersion, Probabilities]:
         """Predict with the served version, or with the canary if the rollout assigns this request to it.
 
         Args:
             name: the model; None for the default one.
-            request_id: its hash decides which version answers while a canary is running.
+            request_id: its salted hash decides which version answers while a canary is running.
+            client: who sent the digits; one client gives at most a share of a trial's evidence.
             pixels: uint8 (n, 28, 28).
             lecture: whether the second output, `lecture_output`, is requested.
 
@@ -65,7 +71,7 @@ class Engine:
         wanted = lecture is not Lecture.UNWANTED
         if trial is None or (lecture is Lecture.REQUIRED and not trial.candidate.model.has_lecture_output):
             return served, await served.predict(pixels, wanted)
-        return await trial.predict(served, request_id, pixels, wanted)
+        return await trial.predict(served, request_id, pixels, wanted, client)
 
     def served(self, name: str | None = None) -> LoadedVersion:
         """The served version of a model; of the default model if no name is given.

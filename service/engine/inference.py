@@ -25,18 +25,25 @@ class Inference:
         recent: stores predictions, for feedback and drift.
         request_id: identifies the prediction in feedback; its hash decides whether a running canary answers.
         began_ns: start of decoding, in ns of perf_counter_ns; None: now.
+        client: who asks.
 
     Attributes:
         version: the version that answered; set by predict().
     """
 
-    __slots__ = ("_began_ns", "_decoded_ns", "_engine", "_recent", "_request_id", "_returned_ns", "version")
+    __slots__ = ("_began_ns", "_client", "_decoded_ns", "_engine", "_recent", "_request_id", "_returned_ns", "version")
 
     version: LoadedVersion
 
     def __init__(
-        self, engine: Engine, recent: RecentPredictions, request_id: bytes, began_ns: int | None = None
+        self,
+        engine: Engine,
+        recent: RecentPredictions,
+        request_id: bytes,
+        began_ns: int | None = None,
+        client: str = "-",
     ) -> None:
+        self._client = client
         self._engine = engine
         self._recent = recent
         self._request_id = request_id
@@ -65,7 +72,7 @@ class Inference:
             self.version = resolve_version(self._engine, name or self._engine.settings.model, version)
             values = await self.version.predict(pixels, lecture is not Lecture.UNWANTED)
         else:
-            self.version, values = await self._engine.predict(name, self._request_id, pixels, lecture)
+            self.version, values = await self._engine.predict(name, self._request_id, pixels, lecture, self._client)
         self._returned_ns = perf_counter_ns()
         served = self.version
         self._recent.remember(self._request_id, served.name, served.version, pixels, values[:, :CLASSES])

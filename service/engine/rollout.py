@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
 from typing import Any
-from zlib import crc32
 
 from service.concurrency import give_way
 from service.digits import Pixels, Probabilities
+from service.engine.evidence import Evidence
 from service.engine.model import CLASSES
 from service.engine.version import LoadedVersion
 from service.errors import RunTimeout, Unavailable
@@ -32,24 +33,29 @@ class Rollout:
     def __init__(self, plan: RolloutPlan, candidate: LoadedVersion) -> None:
         self.plan = plan
         self.candidate = candidate
+        self._secret = blake2b(plan.secret.encode()).digest()
+        self._evidence = Evidence(plan.most_per_client())
         self._requests = self._errors = self._compared = self._disagreed = self._dropped = 0
         self._waiting = 0
         self._closed = False
         self._thread = ThreadPoolExecutor(1, "trial", initializer=give_way)
 
     def falls_to_candidate(self, request_id: bytes) -> bool:
-        """Whether a canary answers this request. The hash of the id decides, so the same id gets the same version."""
-        return not self.plan.shadow and crc32(request_id) % 10_000 < self.plan.percent * 100
+        """Whether a canary answers this request: the same id gets the same version, and no caller can know which."""
+        if self.plan.shadow:
+            return False
+        drawn = blake2b(request_id, digest_size=8, key=self._secret).digest()
+        return int.from_bytes(drawn) % 10_000 < self.plan.percent * 100
 
     async def predict(
-        self, live: LoadedVersion, request_id: bytes, pixels: Pixels, lecture: bool = False
+        self, live: LoadedVersion, request_id: bytes, pixels: Pixels, lecture: bool = False, client: str = "-"
     ) -> tuple[LoadedVersion, Probabilities]:
         """Predict with the version that the id selects. If the candidate fails, the served version answers."""
         if self.candidate.timeouts.withdrawn or not self.falls_to_candidate(request_id):
             probabilities = await live.predict(pixels, lecture)
             if self.plan.shadow:
                 self._requests += 1
-                self._compare(self.candidate, pixels, probabilities)
+                self._compare(self.candidate, client, pixels, probabilities)
             return live, probabilities
         self._requests += 1
         try:
@@ -59,7 +65,7 @@ class Rollout:
         except Exception:  # noqa: BLE001 - an error of the candidate must not reach the caller
             self._errors += 1
             return live, await live.predict(pixels, lecture)
-        self._compare(live, pixels, probabilities)
+        self._compare(live, client, pixels, probabilities)
         return self.candidate, probabilities
 
     def counts(self) -> dict[str, Any]:
@@ -79,14 +85,17 @@ class Rollout:
         self._thread.shutdown(wait=False, cancel_futures=True)
         self.candidate.close()
 
-    def _compare(self, other: LoadedVersion, pixels: Pixels, probabilities: Probabilities) -> None:
+    def _compare(self, other: LoadedVersion, client: str, pixels: Pixels, probabilities: Probabilities) -> None:
         if self._closed:  # a request that began before the rollout ended
             return
         if self._waiting >= MAX_WAITING:
             self._dropped += 1
             return
+        count = self._evidence.selects(client, pixels[:MAX_ROWS])
+        if not count.any():
+            return
         self._waiting += 1
-        self._thread.submit(self._run_other, other, pixels[:MAX_ROWS], probabilities[:MAX_ROWS, :CLASSES])
+        self._thread.submit(self._run_other, other, pixels[:MAX_ROWS][count], probabilities[:MAX_ROWS, :CLASSES][count])
 
     def _run_other(self, other: LoadedVersion, pixels: Pixels, probabilities: Probabilities) -> None:
         self._waiting -= 1

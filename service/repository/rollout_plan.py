@@ -19,7 +19,9 @@ class RolloutPlan:
         min_digits: digits to compare before the verdict.
         max_disagreement: largest share of digits that the two versions may classify differently, 0-1.
         max_errors: largest share of the version's requests that may fail, 0-1.
+        client_share: largest share of `min_digits` that one client may give, 0-1; in each worker process.
         id: distinguishes this rollout from earlier ones of the same version.
+        secret: decides, with a request's id, which version answers; never published, so that no caller can choose.
     """
 
     version: int
@@ -28,7 +30,13 @@ class RolloutPlan:
     min_digits: int = 1000
     max_disagreement: float = 0.02
     max_errors: float = 0.001
+    client_share: float = 0.25
     id: str = field(default_factory=lambda: secrets.token_hex(4))
+    secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+
+    def most_per_client(self) -> int:
+        """Digits that one client may give before the verdict."""
+        return max(1, int(self.client_share * self.min_digits))
 
     def verdict(self, requests: int, errors: int, compared: int, disagreed: int) -> str:
         """The decision: "" (continue), "promoted: ..." or "rolled back: ...". A shadow always continues.
@@ -71,10 +79,18 @@ class RolloutPlan:
 
     def _check(self) -> None:
         """Requests are answered by these values. Raises ValueError."""
-        counts, shares = (self.version, self.min_digits), (self.percent, self.max_disagreement, self.max_errors)
+        counts, shares = (
+            (self.version, self.min_digits),
+            (self.percent, self.max_disagreement, self.max_errors, self.client_share),
+        )
         if any(type(count) is not int or not 0 <= count < 10**18 for count in counts):
             raise ValueError("version and min_digits must be whole numbers")
         if any(type(share) not in (int, float) or not 0 <= share <= 100 for share in shares):
-            raise ValueError("percent, max_disagreement and max_errors must be numbers from 0 to 100")
-        if type(self.shadow) is not bool or type(self.id) is not str or self.version < 1:
-            raise ValueError("shadow must be a boolean, id a text and version 1 or more")
+            raise ValueError("percent, max_disagreement, max_errors and client_share must be numbers from 0 to 100")
+        if (
+            type(self.shadow) is not bool
+            or type(self.id) is not str
+            or type(self.secret) is not str
+            or self.version < 1
+        ):
+            raise ValueError("shadow must be a boolean, id and secret texts and version 1 or more")

@@ -94,7 +94,7 @@ class TensorFlowServing:
         self._settings = context.settings
 
     async def predict(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
-        inference = self._context.inference(scope["request_id"])
+        inference = self._context.inference(scope["request_id"], scope["lease"].client)
         request = predict_request(body)
         probabilities = await self._answer(inference, request, len(body), name, version, receive)
         answer = await predict_answer(request, probabilities)
@@ -102,7 +102,7 @@ class TensorFlowServing:
         return answer
 
     async def classify(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
-        inference = self._context.inference(scope["request_id"])
+        inference = self._context.inference(scope["request_id"], scope["lease"].client)
         request = classify_request(body)
         probabilities = await self._answer(inference, request, len(body), name, version, receive)
         answer = await classify_answer(inference.version.model.classes(), probabilities)

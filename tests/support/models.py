@@ -194,3 +194,11 @@ BROKEN = {
     "answers one digit, whatever comes": classifier(rows=1),
     "fails with two digits": fails_when_run(),
 }
+
+
+def unlike(value: int, number: int) -> NDArray[np.uint8]:
+    """Another picture (28, 28) that `classifier()` calls `value`: one of 65,536 with as much ink as handwriting has."""
+    pixels = digit(value)
+    pixels[12:14, 4:24] = 255
+    pixels[20, 4:20] = [255 * (number >> bit & 1) for bit in range(16)]
+    return pixels

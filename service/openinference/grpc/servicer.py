@@ -72,7 +72,7 @@ class Servicer:
     async def ModelInfer(self, request: Message, caller: Caller) -> Message:
         context, name, version = self._context, request.model_name, request.model_version
         outputs = outputs_of(resolve_version(context.engine, name, version))
-        inference = context.inference(caller.request_id, caller.began_ns)
+        inference = context.inference(caller.request_id, began_ns=caller.began_ns)
         request = await converters.read(request, outputs, self._limits)
         pixels = await pixels_of(request, context)
         values = await inference.predict(name, version, pixels, lecture_of(request))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from service.engine.rollout import Rollout
 from service.repository.rollout_plan import RolloutPlan
 from service.repository.writer import RepositoryWriter
-from tests.support.models import digit, digits, publish
+from tests.support.models import digit, publish, unlike
 from tests.support.server import Server
 
 OCTETS = {"content-type": "application/octet-stream"}
@@ -35,9 +36,14 @@ def until(server: Server, true_of: Callable[[dict[str, Any]], bool]) -> dict[str
     return dict(found)
 
 
+numbers = count()
+
+
 def ask(server: Server, request_id: str, *values: int) -> dict[str, Any]:
+    """Predictions of digits that were never sent before."""
     headers = OCTETS | {"x-request-id": request_id}
-    answer = server.client.post("/predict", content=digits(*values).tobytes(), headers=headers)
+    body = b"".join(unlike(value, next(numbers) % 2**16).tobytes() for value in values)
+    answer = server.client.post("/predict", content=body, headers=headers)
     assert answer.headers["x-request-id"] == request_id
     return dict(answer.raise_for_status().json())
 
@@ -52,7 +58,7 @@ def test_a_canary_that_agrees_promotes_itself(tmp_path: Path, workers: int) -> N
     publish(tmp_path)
     publish(tmp_path, promote=False)  # the same answers
     with Server(tmp_path, workers=workers) as server:
-        RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=50, min_digits=200))
+        RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=50, min_digits=200, client_share=1))
         versions = set()
         deadline = time.monotonic() + PATIENCE_S
         number = 0
@@ -73,7 +79,7 @@ def test_a_canary_that_disagrees_is_rolled_back(tmp_path: Path) -> None:
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
     with Server(tmp_path) as server:
-        RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=50))
+        RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=50, client_share=1))
         deadline = time.monotonic() + PATIENCE_S
         while server.client.get("/models/digits").json()["last_trial"] is None:
             assert time.monotonic() < deadline
@@ -91,7 +97,7 @@ def test_a_shadow_answers_nobody_and_counts(tmp_path: Path) -> None:
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
     with Server(tmp_path) as server:
-        RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, shadow=True, min_digits=1))
+        RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, shadow=True, min_digits=1000, client_share=1))
         deadline = time.monotonic() + PATIENCE_S
         while not on_trial(server.client.get("/models/digits").json()):
             assert time.monotonic() < deadline
@@ -141,7 +147,7 @@ def test_a_trial_that_cannot_be_ended_on_disk_is_over_all_the_same(tmp_path: Pat
     publish(tmp_path)
     publish(tmp_path, shift=1, promote=False)
     with Server(tmp_path) as server:
-        RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=20))
+        RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=20, client_share=1))
         (tmp_path / "digits/.lock").unlink()
         (tmp_path / "digits/.lock").mkdir()
         deadline = time.monotonic() + PATIENCE_S

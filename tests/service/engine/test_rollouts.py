@@ -8,9 +8,11 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.engine.engine import Engine
@@ -26,10 +28,11 @@ from service.settings import Settings
 from service.telemetry.metrics import Meter
 from service.telemetry.scoreboard import Scoreboard
 from tests.support.hostile import loops
-from tests.support.models import card_for, classifier, digits, publish
+from tests.support.models import card_for, classifier, publish, unlike
 
 pytestmark = pytest.mark.slow  # `make test-fast` has a minute for all
 
+numbers = count()
 COUNTS = {"requests": 50, "errors": 0, "compared": 50, "disagreed": 0, "dropped": 0}
 
 
@@ -63,7 +66,9 @@ class Process:
 
     def predict(self, *values: int) -> int:
         """The version that answers."""
-        served, _ = asyncio.run(self.engine.predict(None, b"any", digits(*values)))
+        served, _ = asyncio.run(
+            self.engine.predict(None, b"any", np.stack([unlike(value, next(numbers)) for value in values]))
+        )
         return served.version
 
     def last(self) -> dict[str, Any] | None:
@@ -160,7 +165,7 @@ def test_an_unloaded_model_has_no_rollout_and_begins_none(process: Process) -> N
 def test_the_verdict_is_that_of_all_workers_together(root: Path, tmp_path: Path, verdict: str) -> None:
     """Neither has seen enough alone."""
     version = 2 if verdict == "promoted" else 3
-    plan = RolloutPlan(version, percent=100, min_digits=60)
+    plan = RolloutPlan(version, percent=100, min_digits=60, client_share=1)
     with closing(Process(root, tmp_path / "shared")) as process:
         process.writer.start_rollout("digits", plan)
         running = process.follow()
@@ -182,7 +187,7 @@ def test_the_verdict_is_that_of_all_workers_together(root: Path, tmp_path: Path,
 
 def test_counts_of_an_earlier_rollout_do_not_count(root: Path, tmp_path: Path) -> None:
     with closing(Process(root, tmp_path / "shared")) as process:
-        process.writer.start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10))
+        process.writer.start_rollout("digits", RolloutPlan(2, percent=100, min_digits=10, client_share=1))
         running = process.follow()
         assert running
         process.scoreboard.publish()
@@ -240,7 +245,7 @@ def test_a_candidate_that_is_served_already_waits_for_the_served_version_to_foll
 def test_a_verdict_that_cannot_be_written_ends_it_here_and_is_written_later(
     process: Process, root: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plan = RolloutPlan(3, percent=100, min_digits=10)
+    plan = RolloutPlan(3, percent=100, min_digits=10, client_share=1)
     process.writer.start_rollout("digits", plan)
     running = process.follow()
     assert running
@@ -281,9 +286,9 @@ def test_a_shadow_whose_runs_take_too_long_is_ended_too(root: Path) -> None:
         process.writer.start_rollout("digits", RolloutPlan(looping, shadow=True))
         running = process.follow()
         assert running
-        endless = digits(3)
-        endless[0, 27, 27] = 255
-        for _ in range(5):
+        for number in range(5):
+            endless = unlike(3, number)[np.newaxis]
+            endless[0, 27, 27] = 255
             served, _ = asyncio.run(process.engine.predict(None, b"any", endless))
             assert served.version == 1
         running._thread.shutdown(wait=True)  # all are compared
