@@ -7,10 +7,11 @@ import json
 import threading
 import time
 from collections import Counter
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.models import digit
+from tests.support.models import unlike
 from tests.support.server import PATIENCE_S, Server
 from tests.support.waiting import until
 
@@ -56,10 +57,10 @@ class Asking:
         return time.monotonic() - began
 
     def _ask(self, value: int) -> None:
-        connection, body = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S), digit(value)
+        connection, numbers = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S), count()
         while not self._stopped.is_set():
             try:
-                connection.request("POST", "/predict", body.tobytes(), HEADERS)
+                connection.request("POST", "/predict", unlike(value, next(numbers)).tobytes(), HEADERS)
                 answer = connection.getresponse()
                 self._take(value, answer.status, answer.read())
             except (OSError, http.client.HTTPException) as error:

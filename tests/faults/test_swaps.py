@@ -131,7 +131,7 @@ def test_a_candidate_answers_nobody_once_its_verdict_can_be_read(
     publish(root, shift=1, promote=False)
     with Server(root, environ=faults.environ, watch_interval_s=0.1) as server, Asking(server, {1: 0, 2: 1}) as asking:
         with faults.during("delay 1000 unlink"):
-            RepositoryWriter(root).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=50))
+            RepositoryWriter(root).start_rollout("digits", RolloutPlan(2, percent=100, min_digits=50, client_share=1))
             line.recovery_s.append(until(lambda: document(server, "/models/digits")["last_trial"]))
             asking.more()  # those that were on their way
             before = asking.answers[2]
