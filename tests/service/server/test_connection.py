@@ -213,7 +213,7 @@ def test_a_big_request_is_answered_too(server: Server, version: bytes) -> None:
 @pytest.mark.slow
 def test_who_never_reads_is_cut_off(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half-closed or not, and whether or not the connection was to be closed after the answer."""
-    monkeypatch.setattr(app.open_connections, "unread_timeout_s", 0.2)  # type: ignore[attr-defined]
+    monkeypatch.setattr("service.server.connection.UNREAD_TIMEOUT_S", 0.2)  # uvicorn wraps the application here
     body = bytes(784 * 20_000)
     head = (
         b"POST /predict HTTP/1.1\r\nHost: x\r\n%bContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n"
