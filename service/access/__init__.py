@@ -1,1 +1,1 @@
-"""Who calls: addresses, API keys, and limits per client."""
+"""Who may call: under which names, and from the web pages of which origins."""

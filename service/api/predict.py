@@ -34,11 +34,12 @@ class Predict:
     async def answer(self, scope: Scope, receive: Receive) -> tuple[bytes, bytes]:
         """Content type and body of the answer. Raises DigitsError."""
         context = self._context
-        content_type, accept = _content_type_and_accept(scope)
-        pinned = self._pinned(scope)
+        content_type, accept, pinned = _headers(scope)
+        if pinned:
+            context.check_admin_key(Headers(scope=scope))
         body = await read_body(scope, receive, context.settings)
         inference = context.inference(scope["request_id"], scope["lease"].client)
-        running = self._decode_and_predict(inference, content_type.decode("latin-1"), body, pinned)
+        running = self._decode_and_predict(inference, content_type.decode("latin-1"), body, pinned.decode("latin-1"))
         probabilities = await while_connected(running, receive, len(body))
         if accept not in PLAIN and preferred(accept.decode("latin-1"), ANSWERS) == CSV:
             answer = b"text/csv; charset=utf-8", await csv_body(probabilities)
@@ -47,14 +48,6 @@ class Predict:
         inference.finish()
         return answer
 
-    def _pinned(self, scope: Scope) -> str:
-        """The version that an admin asks for in X-Model-Version; empty without that header."""
-        headers = Headers(scope=scope)
-        pinned = headers.get("x-model-version", "")
-        if pinned:
-            self._context.check_admin_key(headers)
-        return pinned
-
     async def _decode_and_predict(
         self, inference: Inference, content_type: str, body: bytes, pinned: str
     ) -> Probabilities:
@@ -62,14 +55,17 @@ class Predict:
         return await inference.predict(None, pinned, pixels)
 
 
-def _content_type_and_accept(scope: Scope) -> tuple[bytes, bytes]:
-    content_type = accept = b""
+def _headers(scope: Scope) -> tuple[bytes, bytes, bytes]:
+    """Content-Type, Accept, and X-Model-Version, by which an admin chooses a version; each empty if absent."""
+    content_type = accept = pinned = b""
     for name, value in scope["headers"]:
         if name == b"content-type":
             content_type = value
         elif name == b"accept":
             accept = b"%b,%b" % (accept, value) if accept else value
-    return content_type, accept
+        elif name == b"x-model-version":
+            pinned = value
+    return content_type, accept, pinned
 
 
 def router(predict: Predict) -> APIRouter:
@@ -82,7 +78,7 @@ def router(predict: Predict) -> APIRouter:
         response_model=Predictions,
         responses={
             200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
-            **problem_responses(400, 408, 413, 415, 422, 503, 504),
+            **problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 503, 504),
         },
         openapi_extra=PREDICT_OPENAPI,
     )

@@ -37,6 +37,7 @@ class Protocol(Connection):
     _held: list[bytes] | None = None  # parsed parts of the body of a request that the fast path may take
     _offers_upgrade = False  # the request whose head was parsed last
     _valid_host: bytes | None = None  # the last one that was found to be valid
+    _own_host: bytes | None = None  # the last one that was found to be a name of this service
     _host: bytes | None = None  # of the head that is parsed, as are the next two:
     _connection: bytes | None = None
     _refusal: Rejection | None = None
@@ -124,8 +125,8 @@ class Protocol(Connection):
             self._refusal = HEAD_TOO_LARGE
         elif len(self.headers) > MAX_HEADERS:
             self._refusal = TOO_MANY_HEADERS
-        if self._refusal is WRONG_HOST and self.url.startswith(FOR_PROBES):
-            self._refusal = None
+        elif self._hosts and not self._refusal and self._has_foreign_host(self._hosts):
+            self._refusal = WRONG_HOST
         if self._refusal:
             raise self._refusal.error()
         if self._may_take_the_fast_path():
@@ -220,17 +221,23 @@ class Protocol(Connection):
         if name == b"host":
             if self._host is not None or (value != self._valid_host and not valid_host(value)):
                 self._refusal = BAD_HOST
-            elif self._hosts and value != self._valid_host and not self._hosts.allow(value):
-                self._refusal = WRONG_HOST
-            self._host = value
-            if not self._refusal:
-                self._valid_host = value
+            self._host = self._valid_host = value
         elif name == b"connection":
             self._connection = value
         elif (value := value.lower()) == b"100-continue":
             self.expect_100_continue = True
         elif name == b"transfer-encoding" and (self._refusal or value != b"chunked"):
             self._refusal = self._refusal if self._refusal is BAD_HOST else refusal_of_codings(self.headers)
+
+    def _has_foreign_host(self, hosts: Hosts) -> bool:
+        """Whether the head names a service that this one is not. A head of HTTP/1.0 may name none."""
+        host = self._host
+        if host is None or host == self._own_host or self.url.startswith(FOR_PROBES):
+            return False
+        if not hosts.allow(host):
+            return True
+        self._own_host = host
+        return False
 
     def _feed(self, data: bytes | memoryview) -> None:
         """Parse; where the parser stops at an offer to upgrade, parse that head again without the offer."""

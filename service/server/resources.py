@@ -71,7 +71,9 @@ class Container:
             f"Found {self.cpus:g} CPUs and {memory}: {pluralize(settings.workers, 'worker')}, "
             f"{pluralize(self.threads(), 'picture thread')} each, 1 thread per model run; a request may have "
             f"{settings.max_body_bytes / MIB:.1f} MiB, {settings.max_instances:,} digits, a picture of "
-            f"{settings.max_image_pixels / 1e6:.1f} million pixels; {settings.max_queue_rows:,} digits may wait"
+            f"{settings.max_image_pixels / 1e6:.1f} million pixels; {settings.max_queue_rows:,} digits may wait, "
+            f"{settings.max_inflight_bytes / MIB:.1f} MiB may be in flight, "
+            f"{settings.max_connections:,} connections may be open"
         )
 
     def _limits(self, workers: int) -> dict[str, int]:

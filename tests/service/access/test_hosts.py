@@ -84,6 +84,27 @@ def test_health_is_asked_by_any_name(local: Server) -> None:
         assert local.client.get(path, headers={"host": "10.1.2.3:8000"}).status_code == 200
 
 
+CODED = b"POST %b HTTP/1.1\r\n%b\r\n%b\r\n\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "coding", "status"),
+    [
+        (b"/predict", b"chunked", 421),
+        (b"/predict", b"gzip, chunked", 501),
+        (b"/health/live", b"chunked", 405),
+        (b"/health/live", b"gzip, chunked", 501),
+    ],
+)
+def test_a_foreign_name_changes_no_other_rule(local: Server, path: bytes, coding: bytes, status: int) -> None:
+    """In whatever order the headers come: a name that is let pass lets nothing else pass, and hides no other fault."""
+    lines = [b"Host: evil.example", b"Transfer-Encoding: " + coding]
+    for order in (lines, lines[::-1]):
+        with local.socket() as connection:
+            connection.sendall(CODED % (path, *order))
+            assert connection.recv(2**16).startswith(b"HTTP/1.1 %d" % status)
+
+
 @pytest.mark.parametrize("text", ["http://a.example", "a.example:80", "a b", ",", "*.", "ä"])
 def test_what_is_no_name_is_refused_at_the_start(text: str) -> None:
     with pytest.raises(ValueError, match="is no host"):
