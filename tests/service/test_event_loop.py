@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from service.api.predict import Predict
+from service.server.budget import Lease
 from tests.support.grpc_client import address
 from tests.support.loop_probe import Probe
 from tests.support.server import Server
@@ -184,7 +185,8 @@ def test_nor_does_any_structure(probed: Probed, where: tuple[str, str], body: by
 def test_work_ends_when_its_client_is_gone(app: FastAPI) -> None:
     """Decoding too: six forms of 51 kB kept two cores busy for 50 s after their clients had left."""
     body = fill(SLOW_ROW + b"\n", size=2000 * (len(SLOW_ROW) + 1))()
-    scope = {"headers": [(b"content-type", b"text/csv")], "request_id": b"x"}
+    lease = Lease(app.state.context.budget, "-")
+    scope = {"headers": [(b"content-type", b"text/csv")], "request_id": b"x", "lease": lease}
 
     def seconds(messages: list[Message]) -> float:
         async def receive() -> Message:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from service.repository.rollout_plan import RolloutPlan
 from service.repository.writer import RepositoryWriter
 from tests.support.models import publish, unlike
 from tests.support.server import Server
+from tests.support.waiting import until
 
 OCTETS = {"content-type": "application/octet-stream"}
 KEY = "k" * 32
@@ -63,13 +65,20 @@ def test_one_stranger_promotes_nothing(tmp_path: Path) -> None:
     publish(tmp_path, promote=False)
     with Server(tmp_path, admin_key=KEY) as server:
         RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=50, min_digits=64))
-        while not server.client.get("/models/digits").json()["trial"]:
-            pass
-        for number in range(0, 20_000, 50):  # 50 digits that differ, and 50 that do not
+
+        def ask(number: int) -> None:
+            """50 digits that differ from all before, and 50 that do not."""
             body = some(*range(number, number + 50)).tobytes() + some(*[1] * 50).tobytes()
             server.client.post("/predict", content=body, headers=OCTETS).raise_for_status()
-            if number > 2000 and server.client.get("/models/digits").json()["trial"]["compared"] >= 16:
-                break
+
+        def trial() -> dict[str, int]:
+            return dict(server.client.get("/models/digits").json()["trial"] or {})
+
+        numbers = count(0, 50)
+        until(lambda: ask(next(numbers)) or trial().get("requests"))  # the canary answers
+        until(lambda: ask(next(numbers)) or trial()["compared"] >= 16)
+        for _ in range(40):
+            ask(next(numbers))
         found = server.client.get("/models/digits")
         assert found.json()["trial"]["compared"] == 16  # a quarter of 64
         assert found.json()["current"] == 1
