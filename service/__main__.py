@@ -1,10 +1,13 @@
 """python -m service, and the command digits-serve: serves until a signal. `--help` lists every setting.
 
+`python -m service keys` manages API keys.
+
 Everything is imported within the functions, so that the garbage collector is off meanwhile: see server/collector.py.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,11 +18,17 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until a signal; `arguments` are those of the command line by default."""
+    """Serve until a signal, or run the command `keys`; `arguments` are those of the command line by default."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["keys"]:
+        from service.access.commands import main as keys
+
+        keys(given[1:])
+        return
     collector.pause()
     from service.start import start
 
-    start(arguments)
+    start(given)
 
 
 def worker(listeners: list[socket.socket], pipe: socket.socket) -> None:

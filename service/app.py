@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from service import __version__
+from service.access.gate import Gate
 from service.access.hosts import Hosts
 from service.api import admin, feedback, health, metrics, models, pages, predict
 from service.api.fast_path import FastPath
@@ -28,7 +29,7 @@ from service.inputs.decoder import Decoder
 from service.openinference import grpc
 from service.openinference import http as open_inference
 from service.repository.volume import Volume
-from service.server.background import every, keep_running
+from service.server.background import every, every_in_thread, keep_running
 from service.server.budget import Budget
 from service.server.connections import Connections
 from service.server.drain import Drain
@@ -42,6 +43,8 @@ from service.telemetry.request_ids import RequestIds
 from service.telemetry.requests import RequestTelemetry
 from service.telemetry.scoreboard import Scoreboard
 from service.tfserving import routes as tensorflow_serving
+
+KEYS_CHECK_S = 1
 
 Beat = Callable[[], None]
 
@@ -121,12 +124,24 @@ class Service(FastAPI):
         self._middleware = middleware
         super().__init__(**arguments)
 
+    def openapi(self) -> dict[str, Any]:
+        """FastAPI's, with the ways in which a key can be sent; without keys in the settings none is needed."""
+        if not self.openapi_schema:
+            found = super().openapi()
+            found["components"]["securitySchemes"] = {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            }
+            found["security"] = [{}, {"bearer": []}, {"apiKey": []}]
+        return self.openapi_schema or {}
+
     def build_middleware_stack(self) -> ASGIApp:
         return self._middleware(super().build_middleware_stack())
 
 
 def _context(settings: Settings, access: AccessLog) -> Context:
     """Build the parts of one process, with the promoted models loaded."""
+    gate = Gate(settings)  # before the model: a file of keys that cannot be read ends the start
     meter, drain = Meter(), Drain(settings.drain_s, settings.grace_s)
     engine, volume = Engine(settings, meter), Volume(settings.models_timeout_s)
     engine.start(volume.wait)
@@ -154,6 +169,7 @@ def _context(settings: Settings, access: AccessLog) -> Context:
         scoreboard=scoreboard,
         drain=drain,
         budget=Budget(settings.max_inflight_bytes),
+        gate=gate,
     )
 
 
@@ -205,6 +221,8 @@ def _background(context: Context, access: AccessLog, beat: Beat | None) -> dict[
         "watcher": context.watcher.run,
         "watchdog": watchdog.run,
     }
+    if settings.keys_path:
+        works["keys"] = partial(every_in_thread, KEYS_CHECK_S, context.gate.keys.reload)
     if os.getpid() == 1:
         works["orphans"] = partial(every, 0.5, Orphans().reap)
     return works

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from hmac import compare_digest
 
+from service.access.client import UNKNOWN, Client
+from service.access.gate import Gate
 from service.engine.engine import Engine
 from service.engine.inference import Inference
 from service.engine.watcher import Watcher
-from service.errors import Forbidden, Unauthorized
 from service.feedback.recent import RecentPredictions
 from service.feedback.writer import FeedbackWriter
 from service.inputs.decoder import Decoder
@@ -39,6 +38,7 @@ class Context:
         scoreboard: state shared between worker processes.
         drain: state of a graceful shutdown.
         budget: bytes that requests hold.
+        gate: who may call what, and how often.
     """
 
     settings: Settings
@@ -53,6 +53,7 @@ class Context:
     scoreboard: Scoreboard
     drain: Drain
     budget: Budget
+    gate: Gate
 
     def stopping(self) -> bool:
         """Whether this service must be left. A worker that stops alone shares its port with others, which go on."""
@@ -60,26 +61,7 @@ class Context:
             return False
         return self.drain.whole or all(state["leaving"] for state in self.scoreboard.alive())
 
-    def inference(self, request_id: bytes, client: str = "-", began_ns: int | None = None) -> Inference:
+    def inference(self, request_id: bytes, client: Client | None = None, began_ns: int | None = None) -> Inference:
         """The inference of one request, timed from `began_ns`, or from now: call it when decoding begins."""
-        return Inference(self.engine, self.recent, request_id, began_ns, client)
-
-    def check_admin_key(self, headers: Mapping[str, str]) -> None:
-        """Require the admin key.
-
-        Args:
-            headers: HTTP headers or gRPC metadata, with names in lower case.
-
-        Raises:
-            Unauthorized: the request has no key.
-            Forbidden: the key is wrong, or the service has none set.
-        """
-        key = self.settings.admin_key
-        if key is None:
-            raise Forbidden("Admin calls are off; start the service with DIGITS_ADMIN_KEY to switch them on.")
-        scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        given = headers.get("x-admin-key") or (bearer if scheme.lower() == "bearer" else "")
-        if not given:
-            raise Unauthorized("The admin key is missing; send it as Authorization: Bearer <key>.")
-        if not compare_digest(given.encode(), key.get_secret_value().encode()):
-            raise Forbidden("The admin key is wrong.")
+        name = client.name if client else UNKNOWN
+        return Inference(self.engine, self.recent, request_id, began_ns, name, self.gate.quotas.digits)

@@ -2,8 +2,8 @@
 
 DigitsError                     500   base; str(error) is the sentence that the caller reads
 ├── BadRequest                  400   malformed: not JSON, a truncated picture, an odd number of bytes
-├── Unauthorized                401   the admin key is missing
-├── Forbidden                   403   the key is wrong, or admin calls are off
+├── Unauthorized                401   a key is missing, or is none of this service
+├── Forbidden                   403   the key has not the scope, or admin calls are off
 ├── NotFound                    404
 │   └── NoSuchModel             404   no such model, or no such version of it
 ├── RequestTimeout              408   the body arrived too slowly
@@ -14,6 +14,7 @@ DigitsError                     500   base; str(error) is the sentence that the 
 ├── ModelBroken                 409   a version that must not be served; the sentence says why
 ├── InvalidValue                422   well-formed, with a wrong value; `field` says where
 ├── ProviderUnavailable         500   the configured execution provider does not work; start-up only
+├── TooManyRequests             429   a limit per client is reached; `headers` say which and for how long
 ├── FeedbackFull                507   the feedback file is full
 ├── RunTimeout                  504   a run of the model took too long and was ended
 └── Unavailable                 503   queue full, draining or not ready; `retry_after` in seconds
@@ -82,6 +83,33 @@ class UnsupportedEncoding(UnsupportedMediaType):
 
 class Conflict(DigitsError):
     status = 409
+
+
+class TooManyRequests(DigitsError):
+    """A client has used up one of its limits. It has some of it again after `retry_after` seconds.
+
+    Args:
+        message: the sentence.
+        retry_after: seconds.
+        limit: name, amount and seconds of the limit, for the header fields RateLimit-Policy and RateLimit
+            (draft-ietf-httpapi-ratelimit-headers); None: it has none.
+    """
+
+    status = 429
+
+    def __init__(self, message: str, retry_after: int = 1, limit: tuple[str, int, int] | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self._limit = limit
+
+    @property
+    def headers(self) -> dict[str, str]:
+        found = {"Retry-After": str(self.retry_after)}
+        if self._limit:
+            name, amount, seconds = self._limit
+            found["RateLimit-Policy"] = f'"{name}";q={amount};w={seconds}'
+            found["RateLimit"] = f'"{name}";r=0;t={self.retry_after}'
+        return found
 
 
 class FeedbackFull(DigitsError):

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, WrapValidator, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+EMPTY_IS_NONE = (
+    "admin_key",
+    "keys_path",
+    "keys",
+    "quota_url",
+    "client_requests_per_s",
+    "client_digits_per_s",
+    "max_connections_per_client",
+)
 AUTO_WORKERS = 0  # until server/resources.py has counted the CPUs
+MIN_KEY_CHARS = 16  # of a key that a person has chosen
 OPERATOR = re.compile(r"(ai\.onnx(\.ml)?:)?[A-Z]\w*", re.ASCII)
 HOST_NAME = re.compile(r"(\*\.)?[a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]", re.ASCII)
 ORIGIN = re.compile(
@@ -26,6 +37,7 @@ class Settings(BaseSettings):
     """Digit Recognizer: serve an ONNX digit classifier over HTTP.
 
     Each flag can be given as an environment variable instead: --models-dir is DIGITS_MODELS_DIR. Flags take precedence.
+    python -m service keys --help: API keys.
     """
 
     model_config = SettingsConfigDict(env_prefix="DIGITS_", cli_kebab_case=True, cli_prog_name="python -m service")
@@ -75,7 +87,45 @@ class Settings(BaseSettings):
     loop_exit: bool = Field(
         False, description="With one worker: exit after loop_timeout_s of a blocked event loop, to be restarted."
     )
-    admin_key: SecretStr | None = Field(None, description="Key for promote and rollback over HTTP. None: both are off.")
+    admin_key: SecretStr | None = Field(
+        None,
+        description="Key for promote, rollback, load and unload, of at least 16 characters. None: they are off, unless "
+        "another key has the scope admin.",
+    )
+    keys_path: Path | None = Field(
+        None,
+        description="File of API keys, as python -m service keys makes it; followed while the service runs. None: "
+        "predictions and feedback need no key.",
+    )
+    keys: SecretStr | None = Field(
+        None, description="API keys as NAME:SCOPE+SCOPE:SHA256, separated by commas, in place of a file or beside it."
+    )
+    wrong_keys_per_min: int = Field(
+        10, ge=1, le=1_000_000, description="Wrong keys of one address per minute; after them it gets 429, per worker."
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses or networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8, separated "
+        "by commas. Empty: none.",
+    )
+    client_requests_per_s: float | None = Field(
+        None,
+        ge=0.1,
+        le=1e9,
+        description="Requests per second of one client (a key, else an address), averaged over 10 seconds, per worker "
+        "or in Redis; then 429. None: any number.",
+    )
+    client_digits_per_s: float | None = Field(
+        None, ge=0.1, le=1e9, description="The same for digits. None: any number."
+    )
+    client_corrections_per_h: int = Field(
+        1000, ge=1, le=10**9, description="Corrections of one client per hour, per worker or in Redis; then 429."
+    )
+    quota_url: SecretStr | None = Field(
+        None,
+        description="Where workers and replicas count limits per client together, such as redis://redis:6379/0; which "
+        "need not be there all the time. None: each worker for itself.",
+    )
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, in bytes.")
     body_timeout_s: float = Field(120, gt=0, description="Maximum time to receive a request's body, in seconds.")
     write_timeout_s: float = Field(
@@ -162,7 +212,31 @@ class Settings(BaseSettings):
             raise ValueError("it must be longer than DIGITS_DRAIN_S, or no request could finish")
         return grace_s
 
-    @field_validator("admin_key", "max_connections_per_client", mode="before")
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        for word in text.split(",") if text else []:
+            try:
+                ip_network(word.strip(), strict=False)
+            except ValueError:
+                raise ValueError(f"{word.strip()!r} is no address or network such as 10.0.0.0/8") from None
+        return text
+
+    @field_validator("admin_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key and len(key.get_secret_value()) < MIN_KEY_CHARS:
+            raise ValueError(f"give at least {MIN_KEY_CHARS} characters, such as those of: openssl rand -hex 16")
+        return key
+
+    @field_validator("quota_url")
+    @classmethod
+    def _redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not url.get_secret_value().startswith(("redis://", "rediss://", "redis+unix://")):
+            raise ValueError("give a URL such as redis://redis:6379/0, rediss:// for TLS, or redis+unix:///a/socket")
+        return url
+
+    @field_validator(*EMPTY_IS_NONE, mode="before")
     @classmethod
     def _empty_is_none(cls, key: object) -> object:
         """DIGITS_ADMIN_KEY= in a Compose file means no key, not an empty key."""

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.access import commands
 from service.app import create_app
 from service.inputs.decoder import SCHEMAS
 from service.settings import Settings
@@ -35,7 +36,7 @@ from tests.support.server import Server
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ADDRESS, GRPC_ADDRESS = "127.0.0.1:8000", "127.0.0.1:8001"
-ADMIN_KEY = "change-me"
+ADMIN_KEY = "change-me-to-your-own"
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INCLUDE = re.compile(r"^```\{include\} (\S+)\n```$", re.MULTILINE)
 QUICK = {"list", "promote", "rollback", "stop-trial", "prune"}  # commands of the trainer that need no TensorFlow
@@ -264,6 +265,9 @@ def _trainer(words: list[str]) -> None:
 
 
 def _service(words: list[str]) -> None:
+    if words[1:2] == ["keys"]:
+        commands.parser().parse_args(words[2:])
+        return
     flags = {word.removeprefix("--").replace("-", "_") for word in words[1:] if word.startswith("--")}
     assert flags <= Settings.model_fields.keys()
 

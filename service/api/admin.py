@@ -28,7 +28,7 @@ async def _no_body(request: Request, context: ContextDep) -> None:
 router = APIRouter(
     tags=["models"],
     dependencies=[Depends(admin_only), Depends(_no_body)],
-    responses=problem_responses(401, 403, 404, 409, 413, 422, 503),
+    responses=problem_responses(401, 403, 404, 409, 413, 422, 429, 503),
 )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from time import perf_counter_ns
 
+from service.access.client import UNKNOWN
 from service.api.answers import as_json
 from service.api.predict import PLAIN
 from service.context import Context
@@ -35,11 +36,12 @@ class FastPath:
         self._engine = context.engine
         self._decode = context.decoder.decode_inline
         self._ids = context.ids
+        self._gate = None if context.gate.open else context.gate
         self.recent = context.recent
         self.requests = context.requests
         self.drain = context.drain
 
-    def take(self, headers: Headers, body: bytes, reply: Reply) -> bool:
+    def take(self, headers: Headers, body: bytes, reply: Reply, peer: str = UNKNOWN) -> bool:
         """Whether the fast path accepts the request; then `reply` is called exactly once, now or later."""
         began_ns, content_type = perf_counter_ns(), b""
         for name, value in headers:
@@ -47,12 +49,19 @@ class FastPath:
                 content_type = value
             elif name in ASGI_ONLY or (name == b"accept" and value not in PLAIN):
                 return False
+        gate, client = self._gate, None
+        if gate is not None:
+            client = gate.enter_at_once(peer, headers)
+            if client is None:
+                return False
         version = self._engine.sole_version()
         if version is None or self.drain.leaving or self._engine.admission.full:
             return False
         try:
             pixels = self._decode(content_type.decode("latin-1"), body)
             if pixels is None or len(pixels) > version.batcher.inline_rows:
+                return False
+            if client is not None and not gate.spend(client, len(pixels)):  # type: ignore[union-attr]
                 return False
             Request(self, version, self._ids.of(headers), began_ns, reply).join(pixels)
         except Exception:  # noqa: BLE001 - the ASGI path meets the same error and reports it

@@ -15,7 +15,7 @@ from service.digits import Pixels
 from service.errors import InvalidValue, NotFound
 from service.feedback.recent import RecentPredictions
 from service.feedback.store import Correction
-from service.http.deps import FeedbackDep, IsAdmin, RecentDep
+from service.http.deps import CallerDep, FeedbackDep, IsAdmin, QuotasDep, RecentDep
 from service.http.limited_route import LimitedRoute
 from service.inputs.json import digits_from_list
 
@@ -63,15 +63,20 @@ class Stats(BaseModel):
     status_code=201,
     response_model=Kept,
     summary="Correct a prediction",
-    responses=problem_responses(400, 404, 408, 409, 413, 415, 422, 503, 507),
+    responses=problem_responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507),
 )
-async def give(feedback: Feedback, writer: FeedbackDep, recent: RecentDep, is_admin: IsAdmin) -> JSONResponse:
+async def give(
+    feedback: Feedback, writer: FeedbackDep, recent: RecentDep, quotas: QuotasDep, caller: CallerDep, is_admin: IsAdmin
+) -> JSONResponse:
     """Stores the digit as the model saw it, with its label; on disk before the response is sent.
 
-    The first label of a digit stands: another one is answered with 409, unless it comes with an admin key.
+    The first label of a digit stands: another one is answered with 409, unless it comes with an admin key. One client
+    may send so many per hour as DIGITS_CLIENT_CORRECTIONS_PER_H says.
     """
     correction = await run_in_threadpool(_correction, feedback, recent)  # it may search a million predictions
     correction = replace(correction, replaces=is_admin)
+    if not is_admin:
+        await quotas.corrections.take(caller.name)
     new = await writer.add(correction)
     c = correction
     content = {"label": c.label, "predicted": c.predicted, "model": c.model, "version": c.version, "new": new}
@@ -82,7 +87,7 @@ async def give(feedback: Feedback, writer: FeedbackDep, recent: RecentDep, is_ad
     "/stats",
     response_model=Stats,
     summary="Counts of the stored feedback",
-    responses=problem_responses(408, 413, 415, 503),
+    responses=problem_responses(401, 403, 408, 413, 415, 429, 503),
 )
 async def stats(writer: FeedbackDep) -> dict[str, Any]:
     return await writer.stats()

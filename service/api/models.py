@@ -63,7 +63,7 @@ async def model(engine: EngineDep, text: WantsText) -> Response:
     response_model=ModelList,
     response_model_exclude_unset=True,
     summary="All models",
-    responses=problem_responses(503),
+    responses=problem_responses(401, 403, 429, 503),
 )
 async def models(context: ContextDep) -> dict[str, Any]:
     """All models, and folders that cannot be read or are ignored: `refused` says why."""
@@ -77,7 +77,7 @@ async def models(context: ContextDep) -> dict[str, Any]:
     response_model=ModelDetail,
     response_model_exclude_unset=True,
     summary="One model and its versions",
-    responses={**TABLE, **problem_responses(404, 422, 503)},
+    responses={**TABLE, **problem_responses(401, 403, 404, 422, 429, 503)},
 )
 async def one(context: ContextDep, name: Name, text: WantsText) -> Response | dict[str, Any]:
     """The live, the promoted and all published versions. With `Accept: text/plain`, the summary table."""
@@ -103,7 +103,7 @@ async def one(context: ContextDep, name: Name, text: WantsText) -> Response | di
     "/models/{name}/versions/{version}",
     response_model=ModelCard,
     summary="The card of one version",
-    responses={**TABLE, **problem_responses(404, 409, 422, 503)},
+    responses={**TABLE, **problem_responses(401, 403, 404, 409, 422, 429, 503)},
 )
 async def version(context: ContextDep, name: Name, number: Version, text: WantsText) -> Response:
     """Architecture, training data, options and accuracy. With `Accept: text/plain`, the summary table."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -36,9 +35,9 @@ class Predict:
         context = self._context
         content_type, accept, pinned = _headers(scope)
         if pinned:
-            context.check_admin_key(Headers(scope=scope))
+            context.gate.require(scope["caller"], "admin")
         body = await read_body(scope, receive, context.settings)
-        inference = context.inference(scope["request_id"], scope["lease"].client)
+        inference = context.inference(scope["request_id"], scope["caller"])
         running = self._decode_and_predict(inference, content_type.decode("latin-1"), body, pinned.decode("latin-1"))
         probabilities = await while_connected(running, receive, len(body))
         if accept not in PLAIN and preferred(accept.decode("latin-1"), ANSWERS) == CSV:
@@ -78,7 +77,7 @@ def router(predict: Predict) -> APIRouter:
         response_model=Predictions,
         responses={
             200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
-            **problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 503, 504),
+            **problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503, 504),
         },
         openapi_extra=PREDICT_OPENAPI,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from time import perf_counter_ns
 
+from service.access.quota import Quota
 from service.digits import Pixels, Probabilities
 from service.engine.batcher import Array
 from service.engine.engine import Engine
@@ -26,12 +27,23 @@ class Inference:
         request_id: identifies the prediction in feedback; its hash decides whether a running canary answers.
         began_ns: start of decoding, in ns of perf_counter_ns; None: now.
         client: who asks.
+        quota: of digits, which a client may use up.
 
     Attributes:
         version: the version that answered; set by predict().
     """
 
-    __slots__ = ("_began_ns", "_client", "_decoded_ns", "_engine", "_recent", "_request_id", "_returned_ns", "version")
+    __slots__ = (
+        "_began_ns",
+        "_client",
+        "_decoded_ns",
+        "_engine",
+        "_quota",
+        "_recent",
+        "_request_id",
+        "_returned_ns",
+        "version",
+    )
 
     version: LoadedVersion
 
@@ -42,8 +54,10 @@ class Inference:
         request_id: bytes,
         began_ns: int | None = None,
         client: str = "-",
+        quota: Quota | None = None,
     ) -> None:
         self._client = client
+        self._quota = quota
         self._engine = engine
         self._recent = recent
         self._request_id = request_id
@@ -65,8 +79,11 @@ class Inference:
 
         Raises:
             NoSuchModel: there is no such model, or no such version of it.
+            PayloadTooLarge, TooManyRequests: one client may not ask for so many digits.
             Unavailable: the queue is full, or the model is unloaded.
         """
+        if self._quota:
+            await self._quota.take(self._client, len(pixels))
         self._decoded_ns = perf_counter_ns()
         if version:
             self.version = resolve_version(self._engine, name or self._engine.settings.model, version)

@@ -6,10 +6,11 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from service.access.client import Client
+from service.access.quota import Quotas
 from service.context import Context
 from service.engine.engine import Engine
 from service.engine.watcher import Watcher
-from service.errors import Forbidden, Unauthorized
 from service.feedback.recent import RecentPredictions
 from service.feedback.writer import FeedbackWriter
 from service.http.negotiation import preferred
@@ -50,17 +51,25 @@ def _watcher(context: ContextDep) -> Watcher:
     return context.watcher
 
 
-def admin_only(request: Request, context: ContextDep) -> None:
-    """Require the admin key. Raises Unauthorized or Forbidden."""
-    context.check_admin_key(request.headers)
+def _caller(request: Request) -> Client:
+    client: Client = request.scope["caller"]
+    return client
 
 
-def _is_admin(request: Request, context: ContextDep) -> bool:
-    try:
-        admin_only(request, context)
-    except (Unauthorized, Forbidden):
-        return False
-    return True
+CallerDep = Annotated[Client, Depends(_caller)]
+
+
+def admin_only(caller: CallerDep, context: ContextDep) -> None:
+    """Require a key with the scope admin. Raises Unauthorized, Forbidden or TooManyRequests."""
+    context.gate.require(caller, "admin")
+
+
+def _is_admin(caller: CallerDep, context: ContextDep) -> bool:
+    return context.gate.has(caller, "admin")
+
+
+def _quotas(context: ContextDep) -> Quotas:
+    return context.gate.quotas
 
 
 def _wants_text(request: Request) -> bool:
@@ -71,6 +80,7 @@ EngineDep = Annotated[Engine, Depends(_engine)]
 FreshScoreboardDep = Annotated[Scoreboard, Depends(_fresh_scoreboard)]
 FeedbackDep = Annotated[FeedbackWriter, Depends(_feedback)]
 RecentDep = Annotated[RecentPredictions, Depends(_recent)]
+QuotasDep = Annotated[Quotas, Depends(_quotas)]
 WatcherDep = Annotated[Watcher, Depends(_watcher)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 IsAdmin = Annotated[bool, Depends(_is_admin)]

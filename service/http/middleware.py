@@ -15,6 +15,8 @@ from time import perf_counter
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access.client import UNKNOWN
+from service.access.gate import scope_of
 from service.access.origins import Origins
 from service.context import Context
 from service.errors import DigitsError, Unavailable
@@ -54,6 +56,7 @@ class RequestMiddleware:
         self._budget = context.budget
         self._cors = cors(context.settings)
         self._origins = Origins(context.settings)
+        self._gate = context.gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,9 +64,10 @@ class RequestMiddleware:
             return
         start = perf_counter()
         request_id = self._ids.of(scope["headers"])
-        client = scope.get("client")
-        scope["request_id"] = request_id
-        scope["lease"] = lease = Lease(self._budget, client[0] if client else "-")
+        peer = scope.get("client")
+        client = self._gate.client(peer[0] if peer else UNKNOWN, scope["headers"])
+        scope["request_id"], scope["caller"] = request_id, client
+        scope["lease"] = lease = Lease(self._budget, client.name)
         status, complete = 0, False
         drain = self._drain
 
@@ -87,6 +91,9 @@ class RequestMiddleware:
         try:
             if scope["method"] == "POST":
                 self._origins.check(scope["headers"])
+            if not self._gate.open and scope["method"] != "OPTIONS":  # a preflight carries no key
+                await self._gate.enter(client, scope_of(scope["path"]))
+                lease.client = client.name
             await self._cors(handler)(scope, receive, send_with_id)
         except DigitsError as error:
             await self._cors(from_error(error, scope["path"]))(scope, receive, send_with_id)

@@ -43,3 +43,10 @@ async def every(seconds: float, job: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(seconds)
         job()
+
+
+async def every_in_thread(seconds: float, job: Callable[[], None]) -> None:
+    """The same for a job that reads files, off the event loop."""
+    while True:
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(job)

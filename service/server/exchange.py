@@ -23,8 +23,8 @@ class FastPath(Interface):
     @property
     def url(self) -> bytes: ...
 
-    def take(self, headers: Headers, body: bytes, reply: Reply) -> bool:
-        """Take this request and call `reply` once, now or later; or return False and leave it to ASGI."""
+    def take(self, headers: Headers, body: bytes, reply: Reply, peer: str) -> bool:
+        """Take this request of this address and call `reply` once, now or later; or return False: ASGI takes it."""
         ...
 
 

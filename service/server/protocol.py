@@ -192,7 +192,7 @@ class Protocol(Connection):
         exchange, before = self._exchange, self.cycle
         exchange.response_complete = False
         self.cycle = exchange  # type: ignore[assignment]
-        if self._fast_path.take(self.headers, body, self.reply):  # type: ignore[union-attr]
+        if self._fast_path.take(self.headers, body, self.reply, self._address()):  # type: ignore[union-attr]
             self._held = None
             return True
         exchange.response_complete = True

@@ -27,17 +27,31 @@ class Failure extends Error {
 async function ask(path, options) {
   let response, text;
   try {
-    response = await fetch(path, { signal: AbortSignal.timeout(30_000), ...options });
+    const headers = key ? { ...options?.headers, "X-API-Key": key } : options?.headers;
+    response = await fetch(path, { signal: AbortSignal.timeout(30_000), ...options, headers });
     text = await response.text();
   } catch {
     throw new Failure("The service does not answer.", true);
   }
   if (response.ok) return text;
+  if (response.status === 401) $("key").hidden = false;
   let problem = {};
   try { problem = JSON.parse(text); } catch { /* the error page of a proxy */ }
   const message = problem.detail ?? problem.reason ?? `The service refused (${response.status}).`;
   throw new Failure(message, [429, 502, 503, 504].includes(response.status));
 }
+
+let key = sessionStorage.getItem("key") ?? ""; // of the service, where it needs one; forgotten with the tab
+
+$("key").addEventListener("submit", (event) => {
+  event.preventDefault();
+  key = $("secret").value.trim();
+  sessionStorage.setItem("key", key);
+  $("key").hidden = true;
+  $("secret").value = "";
+  showModel();
+  changed();
+});
 
 let recovery = null; // shared by all requests that wait
 

@@ -94,7 +94,7 @@ class TensorFlowServing:
         self._settings = context.settings
 
     async def predict(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
-        inference = self._context.inference(scope["request_id"], scope["lease"].client)
+        inference = self._context.inference(scope["request_id"], scope["caller"])
         request = predict_request(body)
         probabilities = await self._answer(inference, request, len(body), name, version, receive)
         answer = await predict_answer(request, probabilities)
@@ -102,7 +102,7 @@ class TensorFlowServing:
         return answer
 
     async def classify(self, body: bytes, name: str, version: str, scope: Scope, receive: Receive) -> bytes:
-        inference = self._context.inference(scope["request_id"], scope["lease"].client)
+        inference = self._context.inference(scope["request_id"], scope["caller"])
         request = classify_request(body)
         probabilities = await self._answer(inference, request, len(body), name, version, receive)
         answer = await classify_answer(inference.version.model.classes(), probabilities)
@@ -157,7 +157,7 @@ class TensorFlowServing:
 
 def router(serving: TensorFlowServing) -> APIRouter:
     """All routes: for the served version, a version by number, and a version by label."""
-    routes = APIRouter(tags=["TensorFlow Serving"], responses={400: ERROR, 404: ERROR})
+    routes = APIRouter(tags=["TensorFlow Serving"], responses=dict.fromkeys((400, 401, 403, 404, 429), ERROR))
     routes.add_api_route("/v1/models", _names, methods=["GET"], summary="Names of the models that answer")
     for path, select in PATHS.items():
         nameless = path.rpartition("{")[0] + ":{verb}"  # else ":predict" would match as a name

@@ -19,7 +19,7 @@ from tests.support.models import digit, publish
 from tests.support.server import Server
 from tests.support.waiting import until
 
-KEY = "open sesame"
+KEY = "open sesame, please"
 ILL = {"ENOSPC": f"fail {errno.ENOSPC} create,write,mkdir,rename", "EMFILE": f"fail {errno.EMFILE} all"}
 
 

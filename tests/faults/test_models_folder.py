@@ -20,7 +20,7 @@ from tests.support.models import publish
 from tests.support.server import PATIENCE_S, Server, run_to_end
 from tests.support.waiting import until
 
-KEY = "open sesame"
+KEY = "open sesame, please"
 SETTINGS = {"models_timeout_s": 1, "watch_interval_s": 0.1, "admin_key": KEY}
 AVAILABLE = "digits_models_folder_available"
 FROM_MEMORY = ["/health/live", "/health/ready", "/model", "/metrics", "/v1/models/digits", "/v2/models/digits/ready"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-ADMIN_KEY = "oracle"  # Triton needs no key
+ADMIN_KEY = "a key for the oracle"  # Triton needs no key
 
 
 def picture(seed: int) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from service.access.client import Client
 from service.api.predict import Predict
 from service.server.budget import Lease
 from tests.support.grpc_client import address
@@ -186,7 +187,12 @@ def test_work_ends_when_its_client_is_gone(app: FastAPI) -> None:
     """Decoding too: six forms of 51 kB kept two cores busy for 50 s after their clients had left."""
     body = fill(SLOW_ROW + b"\n", size=2000 * (len(SLOW_ROW) + 1))()
     lease = Lease(app.state.context.budget, "-")
-    scope = {"headers": [(b"content-type", b"text/csv")], "request_id": b"x", "lease": lease}
+    scope = {
+        "headers": [(b"content-type", b"text/csv")],
+        "request_id": b"x",
+        "lease": lease,
+        "caller": Client("-", "-"),
+    }
 
     def seconds(messages: list[Message]) -> float:
         async def receive() -> Message:

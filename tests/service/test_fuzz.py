@@ -21,7 +21,7 @@ from tests.support.refusals import LEAKS
 from tests.support.server import Server
 
 pytestmark = pytest.mark.slow
-ADMIN_KEY = "fuzz"
+ADMIN_KEY = "a key for the fuzz"
 EXAMPLES = settings(deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 CHECKS = [not_a_server_error, response_schema_conformance]
 

@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 from tests.support.refusals import LEAKS
 from tests.support.server import Server
 
-ADMIN_KEY = "open sesame"
+ADMIN_KEY = "open sesame, please"
 ADDRESS = re.compile(r"gRPC on \S+:(\d+)")
 
 

@@ -108,6 +108,10 @@ class Server:
         self.process.stderr.close()
         return self.process.returncode, "".join(self._lines)
 
+    def lines(self) -> list[str]:
+        """What it has written to standard error since it began to serve."""
+        return list(self._lines)
+
     def socket(self, receive_buffer: int = 0) -> socket.socket:
         """A bare connection. Reading from it raises TimeoutError after PATIENCE_S."""
         connection = socket.socket()

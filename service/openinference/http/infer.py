@@ -44,7 +44,7 @@ class Infer:
         outputs = outputs_of(resolve_version(context.engine, name, version))  # answers 404 before reading the body
         header_length, accept = _protocol_headers(scope)
         body = await read_body(scope, receive, context.settings)
-        inference = context.inference(scope["request_id"], scope["lease"].client)
+        inference = context.inference(scope["request_id"], scope["caller"])
 
         async def decode_and_predict() -> tuple[InferenceRequest, Probabilities]:
             request = await read(body, header_length, outputs, self._limits)

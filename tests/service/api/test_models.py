@@ -179,8 +179,8 @@ def test_labels_stand_for_numbers(root: Path) -> None:
 
 
 def test_promote_takes_no_labels(root: Path) -> None:
-    key = {"Authorization": "Bearer open sesame"}
-    settings = Settings(models_dir=root, feedback_path=root.parent / "f.sqlite", admin_key="open sesame")  # type: ignore[arg-type]
+    key = {"Authorization": "Bearer open sesame, please"}
+    settings = Settings(models_dir=root, feedback_path=root.parent / "f.sqlite", admin_key="open sesame, please")  # type: ignore[arg-type]
     app = create_app(settings)
     RepositoryWriter(root).start_rollout("digits", RolloutPlan(2, percent=5))
     for version in ("canary", "stable", "0", "a\nb"):
@@ -256,11 +256,11 @@ def test_a_long_and_foreign_card_comes_through(root: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/models/digits/versions/2/promote", "/models/digits/rollback"])
 def test_a_read_only_repository_is_reported(root: Path, path: str) -> None:
-    settings = Settings(models_dir=root, feedback_path=root.parent / "f.sqlite", admin_key="k")  # type: ignore[arg-type]
+    settings = Settings(models_dir=root, feedback_path=root.parent / "f.sqlite", admin_key="k" * 16)  # type: ignore[arg-type]
     app = create_app(settings)
     (root / "digits/.lock").unlink()
     (root / "digits/.lock").mkdir()  # what root cannot open for writing either
-    answer = call(app, "POST", path, headers={"Authorization": "Bearer k"})
+    answer = call(app, "POST", path, headers={"Authorization": "Bearer " + "k" * 16})
     check_problem(answer.status, answer.headers, answer.body, (409,))
     assert b"cannot be written to" in answer.body
     assert str(root).encode() not in answer.body

@@ -6,6 +6,7 @@ skipped, and said. Every test also checks that nothing left this machine and tha
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -415,3 +416,23 @@ def test_every_address_is_relative() -> None:
     links += re.findall(r'(?:ask|URL)\("([^"]*)"', (folder / "app.js").read_text())
     assert {"static/app.js", "predict", "model", "docs"} <= set(links)
     assert not [link for link in links if link.startswith("/") or ":" in link]
+
+
+def test_where_a_key_is_needed_the_page_asks_for_it(page: Page, tmp_path: Path) -> None:
+    key = "a key that a lecturer wrote on the board"
+    entry = f"class:predict:{hashlib.sha256(key.encode()).hexdigest()}"
+    page.forgiven = "401"
+    publish(tmp_path)
+    with Server(tmp_path, keys=entry) as server:
+        page.open(f"http://127.0.0.1:{server.port}")
+        page.wait(page.find("#key").is_displayed, "it never asked")
+        page.find("#secret").send_keys("a wrong key")
+        page.find("#key button").click()
+        page.wait_for("#layers", "wrong")
+        page.wait(page.find("#key").is_displayed, "it did not ask again")
+        page.find("#secret").send_keys(key + Keys.ENTER)
+        page.wait_for("#facts", "digits, version 1")
+        page.draw(LINE)
+        page.answer()
+        assert not page.find("#key").is_displayed()
+        page.driver.execute_script("sessionStorage.clear()")

@@ -100,7 +100,7 @@ def test_an_admin_may_choose_the_version(tmp_path: Path) -> None:
             return found.status_code, found.json().get("model", {}).get("version")
 
         assert answer("1") == (401, None)
-        assert answer("1", **{"x-admin-key": "wrong" * 5}) == (403, None)
+        assert answer("1", **{"x-admin-key": "wrong" * 5}) == (401, None)
         assert answer("2", **{"x-admin-key": KEY})[0] == 404  # it is not loaded
         RepositoryWriter(tmp_path).start_rollout("digits", RolloutPlan(2, percent=0))
         while not server.client.get("/models/digits").json()["trial"]:

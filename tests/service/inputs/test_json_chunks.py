@@ -32,6 +32,7 @@ from tests.support.v2 import INFER, tensor
 
 PREDICT, CLASSIFY = "/v1/models/digits:predict", "/v1/models/digits:classify"
 INDEX = "/v2/repository/index"
+KEY = "k" * 16
 PIXELS = np.random.default_rng(2).integers(0, 256, (300, 28, 28, 1))
 
 
@@ -114,12 +115,10 @@ def test_every_protocol_rejects_tiny_values_before_parsing_them(
 @pytest.mark.parametrize("path", [INDEX, "/v2/repository/models/digits/load", "/v2/repository/models/digits/unload"])
 @pytest.mark.parametrize("unpacks", [False, True])
 def test_calls_that_take_a_small_object_take_nothing_big(models_dir: Any, path: str, unpacks: bool) -> None:
-    app = create_app(Settings(models_dir=models_dir, feedback_path=models_dir / "f.sqlite", admin_key="key"))  # type: ignore[arg-type]
+    app = create_app(Settings(models_dir=models_dir, feedback_path=models_dir / "f.sqlite", admin_key=KEY))  # type: ignore[arg-type]
     body = b'{"x": "%b"}' % bytes(70_000).replace(b"\0", b"x")
     packing = {"Content-Encoding": "gzip"} if unpacks else {}
-    answer = call(
-        app, path=path, body=gzip.compress(body) if unpacks else body, headers={"X-Admin-Key": "key"} | packing
-    )
+    answer = call(app, path=path, body=gzip.compress(body) if unpacks else body, headers={"X-Admin-Key": KEY} | packing)
     assert answer.status == 413
     assert "65,536 bytes" in answer.json()["error"]
 

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from service.access.client import Client
 from service.app import create_app
 from service.errors import DigitsError
 from service.http.error_handlers import on_digits_error
@@ -645,7 +646,7 @@ def test_the_documented_route_answers_as_the_direct_one_does(app: FastAPI) -> No
     def routed(path: str, body: bytes, headers: dict[str, str]) -> Answer:
         async def with_id(scope: Any, receive: Any, send: Any) -> None:
             lease = Lease(app.state.context.budget, "-")
-            await mounted(scope | {"request_id": b"x", "lease": lease}, receive, send)
+            await mounted(scope | {"request_id": b"x", "lease": lease, "caller": Client("-", "-")}, receive, send)
 
         return call(with_id, path=path, body=body, headers=headers)
 
