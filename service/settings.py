@@ -127,6 +127,9 @@ class Settings(BaseSettings):
         "need not be there all the time. None: each worker for itself.",
     )
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, in bytes.")
+    max_grpc_message_bytes: int = Field(
+        8 * 2**20, ge=1024, description="Largest gRPC message, in bytes; at most max_body_bytes."
+    )
     body_timeout_s: float = Field(120, gt=0, description="Maximum time to receive a request's body, in seconds.")
     write_timeout_s: float = Field(
         60, gt=0, le=86400, description="Time for which a client may read nothing of its answer, in seconds."

@@ -59,7 +59,7 @@ class Container:
         workers = settings.workers or self.workers()
         fitted = {"workers": workers} | {
             name: min(getattr(settings, name), most)
-            for name, most in self._limits(workers).items()
+            for name, most in self._limits(workers, settings.grpc_port is not None).items()
             if name not in settings.model_fields_set
         }
         return settings.model_copy(update=fitted)
@@ -76,7 +76,7 @@ class Container:
             f"{settings.max_connections:,} connections may be open"
         )
 
-    def _limits(self, workers: int) -> dict[str, int]:
+    def _limits(self, workers: int, with_grpc: bool) -> dict[str, int]:
         """Limits at which several of the largest requests fit into one worker's share of memory at once."""
         files = {"max_connections": max(self.files - OTHER_FILES, self.files // 2, 1)} if self.files else {}
         if self.memory is None:
@@ -87,7 +87,8 @@ class Container:
         return {
             "max_connections": connections,
             "max_body_bytes": room // 8,
-            "max_inflight_bytes": room // 4,
+            "max_grpc_message_bytes": room // 16,
+            "max_inflight_bytes": room // (8 if with_grpc else 4),  # which holds as much again while it receives
             "max_instances": room // 8 // ROW_BYTES,
             "max_queue_rows": room // 4 // ROW_BYTES,
             "max_image_pixels": room // 3 // PIXEL_BYTES,

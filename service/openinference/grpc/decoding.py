@@ -38,6 +38,11 @@ class UndecodedMessage:
         self._kind = kind
         self._data = data
 
+    @property
+    def size(self) -> int:
+        """Bytes that wait to be decoded."""
+        return len(self._data)
+
     async def open(self) -> Message:
         """Decode the message; may be called once. Raises BadRequest."""
         data, self._data = self._data, b""

@@ -19,12 +19,16 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
+from service.access.client import Client
+from service.access.keys import Scope
 from service.context import Context
 from service.errors import DigitsError
 from service.openinference.grpc.decoding import UndecodedMessage
 from service.openinference.grpc.messages import SERVICE, Message, ModelInferResponse, ModelStreamInferResponse, methods
+from service.openinference.grpc.receiving import Receiver, address_of
 from service.openinference.grpc.servicer import Caller, Servicer
 from service.problems import INTERNAL_ERROR
+from service.server.budget import Lease
 from service.telemetry.request_ids import is_valid
 from service.telemetry.requests import CLIENT_CLOSED_REQUEST
 
@@ -34,12 +38,14 @@ GRACE_S = 30.0
 QUIET_S, MAX_HOLD_S = 0.01, 0.1  # before the stop: without a new call, and at most
 GOAWAY_S = 0.02  # for clients to receive it
 MAX_CONCURRENT_PER_STREAM = 64  # requests
+OPEN = ("ServerLive", "ServerReady")  # what needs no key
 STREAM_CUT = "The service is stopping; send the requests that have no answer on a new stream."
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
     409: grpc.StatusCode.FAILED_PRECONDITION,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     415: grpc.StatusCode.INVALID_ARGUMENT,
@@ -65,6 +71,9 @@ class GrpcServer:
 
     def __init__(self, context: Context) -> None:
         self._servicer = Servicer(context)
+        self._receiver = Receiver(context.settings)
+        self._budget = context.budget
+        self._gate = context.gate
         self._settings = context.settings
         self._drain = context.drain
         self._requests = context.requests
@@ -80,10 +89,11 @@ class GrpcServer:
         """Start listening. Raises DigitsError if the port cannot be bound."""
         options = [
             ("grpc.so_reuseport", 1),
-            ("grpc.max_receive_message_length", self._settings.max_body_bytes),
+            ("grpc.max_receive_message_length", self._receiver.max_bytes),
             ("grpc.max_send_message_length", -1),
+            ("grpc.http2.bdp_probe", 0),  # or windows grow to megabytes for messages that nobody waits for
         ]
-        self._server = grpc.aio.server(options=options)
+        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=self._settings.max_connections)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         try:
@@ -129,23 +139,33 @@ class GrpcServer:
         if method.client_streaming:
             return grpc.stream_stream_rpc_method_handler(self._stream, parse, to_bytes)
         rpc: Rpc = getattr(self._servicer, method.name)
-        return grpc.unary_unary_rpc_method_handler(self._unary(method.name, rpc), parse, to_bytes)
+        # on the wire a single request is a stream of one; only the handler of a stream may wait before it reads
+        return grpc.stream_unary_rpc_method_handler(self._unary(method.name, rpc), parse, to_bytes)
 
     # -- calls --------------------------------------------------------------------------------------------------
 
     def _unary(self, name: str, rpc: Rpc) -> Callable[..., Awaitable[Message]]:
-        async def handler(message: UndecodedMessage, call: Call) -> Message:
+        scope: Scope | None = None if name in OPEN else "predict"
+
+        async def handler(_: object, call: Call) -> Message:
             self._calls += 1
-            request, metadata = None, _metadata(call)
-            request_id = self._ids.of_grpc(metadata)
+            message = request = None
+            metadata = _metadata(call)
+            client, request_id = self._client(call, metadata), self._ids.of_grpc(metadata)
+            lease = Lease(self._budget, client.name)
             start, status = perf_counter(), CLIENT_CLOSED_REQUEST
             rejection: Rejection | None = None
             try:
                 with self._inside():
+                    if not self._gate.open:
+                        await self._gate.enter(client, scope)
+                        lease.client = client.name
+                    message = await self._receiver.message(call, client.name)
+                    lease.hold(message.size)
                     began_ns = perf_counter_ns()
                     request = await message.open()
                     request_id = self._message_id(request, metadata) or request_id
-                    answer = await rpc(request, Caller(metadata, request_id, began_ns))
+                    answer = await rpc(request, Caller(client, request_id, began_ns))
                     status = 200
                 if not self._release.is_set():
                     await self._release.wait()
@@ -155,6 +175,7 @@ class GrpcServer:
                 status, rejection = 500, _rejection(DigitsError(INTERNAL_ERROR), request_id)
                 log.exception("request %s failed", request_id.decode())
             finally:
+                lease.close()
                 self._note(name, status, perf_counter() - start, request_id)
             if rejection:
                 del request, message  # abort() raises: the traceback would keep both alive until the next collection
@@ -176,12 +197,26 @@ class GrpcServer:
     async def _stream(self, requests: AsyncIterator[UndecodedMessage], call: Call) -> AsyncIterator[Message]:
         """Answer in the order of the requests. Several run at the same time, so that they can share a batch."""
         metadata = _metadata(call)
+        client, request_id = self._client(call, metadata), self._ids.of_grpc(metadata)
+        try:
+            if self._gate.keys.required:
+                self._gate.require(client, "predict")
+            with self._receiver.stream(client.name):
+                async for answer in self._answers(requests, call, client, metadata):
+                    yield answer
+        except DigitsError as error:
+            self._note("ModelStreamInfer", error.status, 0.0, request_id)
+            await call.abort(*_rejection(error, request_id))
+
+    async def _answers(
+        self, requests: AsyncIterator[UndecodedMessage], call: Call, client: Client, metadata: Metadata
+    ) -> AsyncIterator[Message]:
         answers: asyncio.Queue[asyncio.Task[Message] | None] = asyncio.Queue(MAX_CONCURRENT_PER_STREAM)
 
         async def read() -> None:
             try:
                 async for message in requests:
-                    await answers.put(asyncio.create_task(self._answer_in_stream(message, metadata)))
+                    await answers.put(asyncio.create_task(self._answer_in_stream(message, client, metadata)))
             finally:
                 await answers.put(None)
 
@@ -199,16 +234,20 @@ class GrpcServer:
                 if (answer := answers.get_nowait()) is not None:
                     answer.cancel()
 
-    async def _answer_in_stream(self, message: UndecodedMessage, metadata: Metadata) -> Message:
+    async def _answer_in_stream(self, message: UndecodedMessage, client: Client, metadata: Metadata) -> Message:
         """Answer one request of a stream. An error is sent as an answer, and the stream continues."""
         request, request_id = None, self._ids.of_grpc(metadata)
         start, status = perf_counter(), CLIENT_CLOSED_REQUEST
+        lease = Lease(self._budget, client.name)
         try:
             with self._inside():
+                if self._gate.quotas.requests:
+                    await self._gate.quotas.requests.take(client.name)
+                lease.hold(message.size)
                 began_ns = perf_counter_ns()
                 request = await message.open()
                 request_id = self._message_id(request, metadata) or request_id
-                found = await self._servicer.ModelInfer(request, Caller(metadata, request_id, began_ns))
+                found = await self._servicer.ModelInfer(request, Caller(client, request_id, began_ns))
                 status = 200
             found.parameters["triton_final_response"].bool_param = True
             return ModelStreamInferResponse(infer_response=found)
@@ -220,11 +259,19 @@ class GrpcServer:
             log.exception("request %s failed", request_id.decode())
             return self._stream_error(request, INTERNAL_ERROR)
         finally:
+            lease.close()
             self._note("ModelStreamInfer", status, perf_counter() - start, request_id)
 
     def _stream_error(self, request: Message | None, sentence: str) -> Message:
         response = ModelInferResponse(id=request.id if request else "")
         return ModelStreamInferResponse(error_message=sentence, infer_response=response)
+
+    def _client(self, call: Call, metadata: Metadata) -> Client:
+        gate = self._gate
+        headers: list[tuple[bytes, bytes]] = []
+        if gate.keys.any or gate.addresses.any_trusted:
+            headers = [(name.encode(), value.encode()) for name, value in metadata.items()]
+        return gate.client(address_of(call.peer()), headers)
 
     def _message_id(self, request: Message, metadata: Metadata) -> bytes:
         """The message's own id, if it is valid and the metadata have no x-request-id; otherwise empty."""

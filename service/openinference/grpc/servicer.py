@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict
 
-from service.access.client import UNKNOWN, Client
+from service.access.client import Client
 from service.context import Context
 from service.engine.resolve import resolve_version
 from service.errors import BadRequest, DigitsError
@@ -20,20 +20,18 @@ from service.openinference.metadata import model_config, model_metadata, server_
 from service.openinference.readiness import check_server, check_version
 from service.openinference.statistics import statistics
 
-Metadata = dict[str, str]
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """What a call needs to know besides its message.
 
     Attributes:
-        metadata: sent by the client, names in lower case, without binary values.
+        client: who called.
         request_id: for logs, feedback and the choice of a canary.
         began_ns: when decoding of the message began, of the performance counter.
     """
 
-    metadata: Metadata
+    client: Client
     request_id: bytes
     began_ns: int
 
@@ -44,10 +42,6 @@ class Servicer:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._limits = limits_of(context.settings)
-
-    def _client(self, caller: Caller) -> Client:
-        metadata = [(name.encode(), value.encode()) for name, value in caller.metadata.items()]
-        return self._context.gate.client(UNKNOWN, metadata)
 
     async def ServerLive(self, _: Message, __: Caller) -> Message:
         return messages.ServerLiveResponse(live=True)
@@ -77,7 +71,7 @@ class Servicer:
     async def ModelInfer(self, request: Message, caller: Caller) -> Message:
         context, name, version = self._context, request.model_name, request.model_version
         outputs = outputs_of(resolve_version(context.engine, name, version))
-        inference = context.inference(caller.request_id, self._client(caller), caller.began_ns)
+        inference = context.inference(caller.request_id, caller.client, caller.began_ns)
         request = await converters.read(request, outputs, self._limits)
         pixels = await pixels_of(request, context)
         values = await inference.predict(name, version, pixels, lecture_of(request))
@@ -93,14 +87,14 @@ class Servicer:
         return _as(messages.RepositoryIndexResponse, {"models": found})
 
     async def RepositoryModelLoad(self, request: Message, caller: Caller) -> Message:
-        self._context.gate.require(self._client(caller), "admin")
+        self._context.gate.require(caller.client, "admin")
         _only_repository(request)
         check_load_parameters(dict(request.parameters))
         await self._context.watcher.load(request.model_name)
         return messages.RepositoryModelLoadResponse()
 
     async def RepositoryModelUnload(self, request: Message, caller: Caller) -> Message:
-        self._context.gate.require(self._client(caller), "admin")
+        self._context.gate.require(caller.client, "admin")
         _only_repository(request)
         await self._context.watcher.unload(request.model_name)
         return messages.RepositoryModelUnloadResponse()

@@ -168,13 +168,13 @@ def test_every_answer_has_an_id(running: Server) -> None:
 
 @pytest.mark.slow
 def test_a_rejected_message_does_not_stay_in_memory(running: Server) -> None:
-    """60 of 19 MB each: rejected messages are freed at once and not at the next, rare garbage collection.
+    """60 of 7 MB each: rejected messages are freed at once and not at the next, rare garbage collection.
 
     The heap that gRPC's pieces leave behind grows by steps, in all by some five messages' worth; it does not add up.
     """
-    size = 19 * 2**20
+    size = 7 * 2**20
     request = service_pb2.ModelInferRequest(model_name="digits", raw_input_contents=[bytes(size)])
-    request.inputs.add(name="pixels", datatype="FP32", shape=[25_000, 784])
+    request.inputs.add(name="pixels", datatype="FP32", shape=[9000, 784])
     resident = psutil.Process(running.process.pid).memory_info
 
     with grpc.insecure_channel(address(running)) as channel:
@@ -211,7 +211,7 @@ def test_workers_share_the_port(models: Path) -> None:
 def test_a_stopping_server_answers_running_calls(models: Path) -> None:
     with Server(models, grpc_port=0, drain_s=0) as server, triton.InferenceServerClient(address(server)) as client:
         answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
-        client.async_infer("digits", pixels(digits(*[5] * 20_000)), lambda result, error: answers.put((result, error)))
+        client.async_infer("digits", pixels(digits(*[5] * 10_000)), lambda result, error: answers.put((result, error)))
         while "digits_queue_rows 0.0" in server.client.get("/metrics").text:
             assert answers.empty()
         server.process.send_signal(signal.SIGTERM)
