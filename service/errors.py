@@ -17,6 +17,7 @@ DigitsError                     500   base; str(error) is the sentence that the 
 ├── TooManyRequests             429   a limit per client is reached; `headers` say which and for how long
 ├── FeedbackFull                507   the feedback file is full
 ├── RunTimeout                  504   a run of the model took too long and was ended
+├── AnswerTimeout               504   the answer took too long, and the work for it was ended
 └── Unavailable                 503   queue full, draining or not ready; `retry_after` in seconds
     └── FeedbackUnavailable     503   the feedback file cannot be used now
 """
@@ -117,6 +118,10 @@ class FeedbackFull(DigitsError):
 
 
 class RunTimeout(DigitsError):
+    status = 504
+
+
+class AnswerTimeout(DigitsError):
     status = 504
 
 

@@ -131,6 +131,12 @@ class Settings(BaseSettings):
         8 * 2**20, ge=1024, description="Largest gRPC message, in bytes; at most max_body_bytes."
     )
     body_timeout_s: float = Field(120, gt=0, description="Maximum time to receive a request's body, in seconds.")
+    answer_timeout_s: float = Field(
+        60,
+        ge=0.1,
+        le=86400,
+        description="Maximum time from the end of a request to the start of its answer, in seconds; then 504.",
+    )
     write_timeout_s: float = Field(
         60, gt=0, le=86400, description="Time for which a client may read nothing of its answer, in seconds."
     )

@@ -24,7 +24,8 @@ async def read_body(scope: Scope, receive: Receive, settings: Settings, max_byte
     """The whole body, decompressed.
 
     Args:
-        scope, receive: of the ASGI call; scope["lease"] is the request's lease of memory.
+        scope, receive: of the ASGI call; scope["lease"] is the request's lease of memory, scope["timer"] the one that
+            ends late answers.
         settings: limits of size and time.
         max_bytes: a lower limit for this route, if any.
 
@@ -38,6 +39,9 @@ async def read_body(scope: Scope, receive: Receive, settings: Settings, max_byte
     """
     limit, encoding = min(settings.max_body_bytes, max_bytes or settings.max_body_bytes), b""
     lease: Lease = scope["lease"]
+    timer: asyncio.Timeout | None = scope.get("timer")
+    if timer:
+        timer.reschedule(None)  # a body has a time of its own
     for name, value in scope["headers"]:
         if name == b"content-length":
             if not value.isdigit() or (size := int(value[:20])) > limit:
@@ -47,6 +51,8 @@ async def read_body(scope: Scope, receive: Receive, settings: Settings, max_byte
             encoding = b"%b,%b" % (encoding, value) if encoding else value
     encoding = check_encoding(encoding)
     body = await _whole(receive, settings, limit, lease)
+    if timer:
+        timer.reschedule(asyncio.get_running_loop().time() + settings.answer_timeout_s)
     if not encoding or not body:
         return body
     unpacked = decompress_small(body, encoding, limit)

@@ -22,6 +22,7 @@ from service.context import Context
 from service.errors import DigitsError, Unavailable
 from service.http.cors import cors
 from service.problems import from_error, internal_error
+from service.server.answer_timeout import answer_timeout
 from service.server.budget import Lease
 from service.telemetry.requests import CLIENT_CLOSED_REQUEST
 
@@ -57,6 +58,7 @@ class RequestMiddleware:
         self._cors = cors(context.settings)
         self._origins = Origins(context.settings)
         self._gate = context.gate
+        self._answer_timeout_s = context.settings.answer_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,12 +71,15 @@ class RequestMiddleware:
         scope["request_id"], scope["caller"] = request_id, client
         scope["lease"] = lease = Lease(self._budget, client.name)
         status, complete = 0, False
+        timer: asyncio.Timeout | None = None
         drain = self._drain
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if timer:  # how fast the client reads is no concern of it
+                    timer.reschedule(None)
                 message["headers"] += ((b"x-request-id", request_id), NOSNIFF)
                 if drain.leaving:
                     message["headers"].append((b"connection", b"close"))
@@ -94,7 +99,12 @@ class RequestMiddleware:
             if not self._gate.open and scope["method"] != "OPTIONS":  # a preflight carries no key
                 await self._gate.enter(client, scope_of(scope["path"]))
                 lease.client = client.name
-            await self._cors(handler)(scope, receive, send_with_id)
+            try:
+                async with answer_timeout(self._answer_timeout_s) as timer:
+                    scope["timer"] = timer
+                    await self._cors(handler)(scope, receive, send_with_id)
+            finally:
+                timer = None
         except DigitsError as error:
             await self._cors(from_error(error, scope["path"]))(scope, receive, send_with_id)
         except ClientDisconnect:

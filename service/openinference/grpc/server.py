@@ -28,6 +28,7 @@ from service.openinference.grpc.messages import SERVICE, Message, ModelInferResp
 from service.openinference.grpc.receiving import Receiver, address_of
 from service.openinference.grpc.servicer import Caller, Servicer
 from service.problems import INTERNAL_ERROR
+from service.server.answer_timeout import answer_timeout
 from service.server.budget import Lease
 from service.telemetry.request_ids import is_valid
 from service.telemetry.requests import CLIENT_CLOSED_REQUEST
@@ -165,7 +166,8 @@ class GrpcServer:
                     began_ns = perf_counter_ns()
                     request = await message.open()
                     request_id = self._message_id(request, metadata) or request_id
-                    answer = await rpc(request, Caller(client, request_id, began_ns))
+                    async with answer_timeout(self._settings.answer_timeout_s):
+                        answer = await rpc(request, Caller(client, request_id, began_ns))
                     status = 200
                 if not self._release.is_set():
                     await self._release.wait()
@@ -247,7 +249,8 @@ class GrpcServer:
                 began_ns = perf_counter_ns()
                 request = await message.open()
                 request_id = self._message_id(request, metadata) or request_id
-                found = await self._servicer.ModelInfer(request, Caller(client, request_id, began_ns))
+                async with answer_timeout(self._settings.answer_timeout_s):
+                    found = await self._servicer.ModelInfer(request, Caller(client, request_id, began_ns))
                 status = 200
             found.parameters["triton_final_response"].bool_param = True
             return ModelStreamInferResponse(infer_response=found)
