@@ -140,6 +140,23 @@ class Settings(BaseSettings):
     write_timeout_s: float = Field(
         60, gt=0, le=86400, description="Time for which a client may read nothing of its answer, in seconds."
     )
+    keep_alive_s: float = Field(
+        75,
+        ge=1,
+        le=86400,
+        description="Time for which a connection may stay open without a request, in seconds. Longer than the "
+        "load balancer's, which must close first.",
+    )
+    grpc_ping_s: float = Field(
+        60,
+        ge=1,
+        le=86400,
+        description="Time between two pings to a gRPC client that is silent, in seconds; one that does not answer "
+        "within 20 is left.",
+    )
+    min_grpc_ping_s: float = Field(
+        5, ge=0.1, le=86400, description="Shortest time between two pings of a gRPC client, in seconds."
+    )
     max_inflight_bytes: int = Field(
         256 * 2**20,
         ge=1024,

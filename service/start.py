@@ -152,7 +152,8 @@ def _run(app: FastAPI, listeners: list[socket.socket], parent: Parent | None = N
 
     for name in NEEDED_LATER:
         import_module(name)
-    server = HttpServer(within_loop)
+    keep_alive_s = app.state.context.settings.keep_alive_s
+    server = HttpServer(within_loop, timeout_keep_alive=keep_alive_s)
     server.run(listeners)
 
 

@@ -63,7 +63,8 @@ class FastPath:
                 return False
             if client is not None and not gate.spend(client, len(pixels)):  # type: ignore[union-attr]
                 return False
-            Request(self, version, self._ids.of(headers), began_ns, reply).join(pixels)
+            address = peer if client is None else client.address
+            Request(self, version, self._ids.of(headers), began_ns, reply, address).join(pixels)
         except Exception:  # noqa: BLE001 - the ASGI path meets the same error and reports it
             return False
         self.drain.inside += 1
@@ -73,10 +74,13 @@ class FastPath:
 class Request(InlineInference):
     """One accepted request, waiting for its batch."""
 
-    __slots__ = ("_path", "_reply")
+    __slots__ = ("_client", "_path", "_reply")
 
-    def __init__(self, path: FastPath, version: LoadedVersion, request_id: bytes, began_ns: int, reply: Reply) -> None:
+    def __init__(
+        self, path: FastPath, version: LoadedVersion, request_id: bytes, began_ns: int, reply: Reply, client: str
+    ) -> None:
         super().__init__(version, path.recent, request_id, began_ns)
+        self._client = client
         self._path = path
         self._reply = reply
 
@@ -101,4 +105,4 @@ class Request(InlineInference):
         head = b"%bx-request-id: %b\r\nx-content-type-options: nosniff\r\n" % (head, self.request_id)
         self._reply(status, head, body, path.drain.leaving)
         seconds = (perf_counter_ns() - self._began_ns) / 1e9
-        path.requests.note(METHOD, PATH, PATH, status, seconds, self.request_id)
+        path.requests.note(METHOD, PATH, PATH, status, seconds, self.request_id, self._client)

@@ -119,7 +119,8 @@ class RequestMiddleware:
             drain.inside -= 1
             lease.close()
         seconds, method = perf_counter() - start, scope["method"]
-        self._requests.note(method, scope["path"], _route(scope, self._direct), status, seconds, request_id)
+        route = _route(scope, self._direct)
+        self._requests.note(method, scope["path"], route, status, seconds, request_id, client.address)
 
     def _by_pattern(self, scope: Scope) -> ASGIApp:
         for pattern, route, handler in self._patterns:

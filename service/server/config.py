@@ -11,8 +11,6 @@ import uvicorn
 
 from service.server.protocol import Protocol
 
-IDLE_TIMEOUT_S = 75  # longer than the 60 s that load balancers wait by default: they must close first
-
 
 def server_config(app: object, **more: Any) -> uvicorn.Config:
     """uvicorn's configuration.
@@ -31,7 +29,6 @@ def server_config(app: object, **more: Any) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=IDLE_TIMEOUT_S,
         **more,
     )
 
@@ -41,10 +38,11 @@ class HttpServer:
 
     Args:
         make_app: called within the running loop.
+        more: other arguments of uvicorn.Config.
     """
 
-    def __init__(self, make_app: Callable[[], object]) -> None:
-        self._server = uvicorn.Server(server_config(make_app))
+    def __init__(self, make_app: Callable[[], object], **more: Any) -> None:
+        self._server = uvicorn.Server(server_config(make_app, **more))
 
     def run(self, listeners: list[socket.socket]) -> None:
         """Serve until `finish`."""

@@ -87,7 +87,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = Flow(transport, self.pipeline, self._unparsed)
         self._limits = Limits(self.timeout_keep_alive, self.loop.time())
-        self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._check_times)
+        self._timer = self.loop.call_later(min(HEAD_TIMEOUT_S, self.timeout_keep_alive), self._check_times)
         if self._open and (too_many := self._open.opened(self._address())):
             self._refuse(too_many)
 
@@ -218,7 +218,9 @@ class Connection(HttpToolsProtocol):
         request_id = self._ids.new() if self._ids else b""
         if self._requests:
             path = url[:LOGGED_PATH_BYTES].decode("latin-1") or "-"
-            self._requests.note(method.decode() or "-", path, "unmatched", rejection.status, 0.0, request_id)
+            self._requests.note(
+                method.decode() or "-", path, "unmatched", rejection.status, 0.0, request_id, self._address()
+            )
         return rejection.response(url, request_id, with_body=method != b"HEAD")
 
     # -- time ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from datetime import UTC, datetime
 
 import orjson
@@ -17,6 +18,8 @@ from service.telemetry.log_writer import LogWriter
 
 TEXT = "%(asctime)s %(levelname)-7s %(message)s"
 MAX_LINES = 10_000
+MAX_REFUSALS = 1000  # where only errors are logged: whoever sends nothing else must not fill the disk
+MAX_WARNING = 200  # characters
 MAX_PATH = 200  # characters of a path that a request line shows: a path may have 64 KiB
 FLUSH_S = 1.0
 WRITER = LogWriter()
@@ -51,7 +54,13 @@ def set_up(settings: Settings) -> None:
     """Send all log records, including uvicorn's, to standard error in the chosen format."""
     handler = QueuedHandler()
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else logging.Formatter(TEXT))
+    warnings.showwarning = _log_warning
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+
+
+def _log_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """A library's warning, without the path of its file."""
+    logging.getLogger("service").warning("%s: %s", category.__name__, str(message)[:MAX_WARNING])
 
 
 def flush() -> None:
@@ -69,6 +78,7 @@ class AccessLog:
 
     Attributes:
         from_status: responses with this status or a higher one are logged.
+        max_lines: between two writes, half a second apart.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -76,23 +86,24 @@ class AccessLog:
         self.from_status = 100 if settings.access_log else 400
         if settings.log_level == "error":
             self.from_status = 500
+        self.max_lines = MAX_LINES if settings.access_log else MAX_REFUSALS
         self._lines: list[str] = []
         self._dropped = 0
 
-    def add(self, method: str, path: str, status: int, seconds: float, request_id: str) -> None:
-        """Add the line of one request. Beyond 10,000 lines between two writes, lines are only counted."""
-        if len(self._lines) >= MAX_LINES:
+    def add(self, method: str, path: str, status: int, seconds: float, request_id: str, client: str = "-") -> None:
+        """Add the line of one request. Beyond `max_lines` between two writes, lines are only counted."""
+        if len(self._lines) >= self.max_lines:
             self._dropped += 1
             return
         now, path = time.time(), path if len(path) <= MAX_PATH else f"{path[:MAX_PATH]}..."
         if self._json:
             line = {"time": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"), "level": "info"}
-            line |= {"method": method, "path": path, "request_id": request_id}
+            line |= {"client": client, "method": method, "path": path, "request_id": request_id}
             self._lines.append(orjson.dumps(line | {"status": status, "ms": round(seconds * 1000, 3)}).decode())
         else:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
             path = path.encode("unicode_escape").decode()
-            self._lines.append(f"{stamp} {method} {path} {status} {seconds * 1000:.1f} ms {request_id}")
+            self._lines.append(f"{stamp} {client} {method} {path} {status} {seconds * 1000:.1f} ms {request_id}")
 
     def write(self) -> None:
         """Hand the buffered lines to the log writer."""

@@ -23,7 +23,9 @@ class RequestTelemetry:
         self._meter = meter
         self._access = access
 
-    def note(self, method: str, path: str, route: str, status: int, seconds: float, request_id: bytes) -> None:
+    def note(
+        self, method: str, path: str, route: str, status: int, seconds: float, request_id: bytes, client: str = "-"
+    ) -> None:
         """Record one answered request.
 
         Args:
@@ -32,10 +34,11 @@ class RequestTelemetry:
             status: HTTP status; a gRPC code is mapped to one.
             seconds: from the head of the request to the end of the answer.
             request_id: the value of x-request-id in the answer.
+            client: its address, for the log.
         """
         self._meter.request(route, method if method in METHODS else "other", status, seconds)
         if status >= self._access.from_status:
-            self._access.add(method, path, status, seconds, request_id.decode())
+            self._access.add(method, path, status, seconds, request_id.decode(), client)
 
     def event(self, kind: str, label: str = "") -> None:
         """Count what seldom happens and belongs to no request; `kind` is one of metrics.EVENTS."""

@@ -10,7 +10,17 @@ from typing import Self
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import DataReceived, Event, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    PingAckReceived,
+    PingReceived,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+)
 from h2.exceptions import ProtocolError
 
 from tests.support.server import PATIENCE_S
@@ -29,6 +39,8 @@ class RawGrpc:
 
     Attributes:
         sent: bytes of messages, by stream.
+        pongs, pinged: answers to our pings, and the service's pings.
+        ended: the error code of the service's GOAWAY.
         statuses: gRPC's status codes of the streams that have ended; -1: reset without one.
     """
 
@@ -41,6 +53,8 @@ class RawGrpc:
         self.http.initiate_connection()
         self.sent: dict[int, int] = {}
         self.statuses: dict[int, int] = {}
+        self.pongs = self.pinged = 0
+        self.ended: int | None = None
         self.flush()
 
     def __enter__(self) -> Self:
@@ -62,6 +76,10 @@ class RawGrpc:
         self.sent[stream] = PREFIX.size
         self.flush()
         return stream
+
+    def ping(self, number: int) -> None:
+        self.http.ping(struct.pack(">Q", number))
+        self.flush()
 
     def push(self, at_most: int, seconds: float) -> int:
         """Send what the windows allow, for so long and up to so many bytes of each call; how much in all."""
@@ -102,5 +120,11 @@ class RawGrpc:
                 self.statuses[event.stream_id] = int(status)
         elif isinstance(event, (StreamEnded, StreamReset)):
             self.statuses.setdefault(event.stream_id, -1)
+        elif isinstance(event, PingAckReceived):
+            self.pongs += 1
+        elif isinstance(event, PingReceived):
+            self.pinged += 1
+        elif isinstance(event, ConnectionTerminated):
+            self.ended = int(event.error_code or 0)
         elif isinstance(event, DataReceived) and event.flow_controlled_length:
             self.http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)

@@ -36,6 +36,7 @@ from service.telemetry.requests import CLIENT_CLOSED_REQUEST
 log = logging.getLogger("service")
 
 GRACE_S = 30.0
+PING_TIMEOUT_MS = 20_000
 QUIET_S, MAX_HOLD_S = 0.01, 0.1  # before the stop: without a new call, and at most
 GOAWAY_S = 0.02  # for clients to receive it
 MAX_CONCURRENT_PER_STREAM = 64  # requests
@@ -92,6 +93,10 @@ class GrpcServer:
             ("grpc.so_reuseport", 1),
             ("grpc.max_receive_message_length", self._receiver.max_bytes),
             ("grpc.max_send_message_length", -1),
+            ("grpc.keepalive_time_ms", round(self._settings.grpc_ping_s * 1000)),
+            ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
+            ("grpc.keepalive_permit_without_calls", 1),  # clients may ping idle connections, too
+            ("grpc.http2.min_ping_interval_without_data_ms", round(self._settings.min_grpc_ping_s * 1000)),
             ("grpc.http2.bdp_probe", 0),  # or windows grow to megabytes for messages that nobody waits for
         ]
         self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=self._settings.max_connections)
@@ -178,7 +183,7 @@ class GrpcServer:
                 log.exception("request %s failed", request_id.decode())
             finally:
                 lease.close()
-                self._note(name, status, perf_counter() - start, request_id)
+                self._note(name, status, perf_counter() - start, request_id, client)
             if rejection:
                 del request, message  # abort() raises: the traceback would keep both alive until the next collection
                 await call.abort(*rejection)
@@ -207,7 +212,7 @@ class GrpcServer:
                 async for answer in self._answers(requests, call, client, metadata):
                     yield answer
         except DigitsError as error:
-            self._note("ModelStreamInfer", error.status, 0.0, request_id)
+            self._note("ModelStreamInfer", error.status, 0.0, request_id, client)
             await call.abort(*_rejection(error, request_id))
 
     async def _answers(
@@ -263,7 +268,7 @@ class GrpcServer:
             return self._stream_error(request, INTERNAL_ERROR)
         finally:
             lease.close()
-            self._note("ModelStreamInfer", status, perf_counter() - start, request_id)
+            self._note("ModelStreamInfer", status, perf_counter() - start, request_id, client)
 
     def _stream_error(self, request: Message | None, sentence: str) -> Message:
         response = ModelInferResponse(id=request.id if request else "")
@@ -281,9 +286,9 @@ class GrpcServer:
         own = str(getattr(request, "id", ""))
         return own.encode() if "x-request-id" not in metadata and is_valid(own) else b""
 
-    def _note(self, name: str, status: int, seconds: float, request_id: bytes) -> None:
+    def _note(self, name: str, status: int, seconds: float, request_id: bytes, client: Client) -> None:
         route = f"/{SERVICE}/{name}"
-        self._requests.note("gRPC", route, route, status, seconds, request_id)
+        self._requests.note("gRPC", route, route, status, seconds, request_id, client.address)
 
 
 def _metadata(call: Call) -> Metadata:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 
 import pytest
 
 from service.settings import Settings
-from service.telemetry.logs import MAX_LINES, AccessLog, JsonFormatter, flush
+from service.telemetry.logs import MAX_LINES, MAX_REFUSALS, AccessLog, JsonFormatter, flush, set_up
 
 
 def record(message: str, **more: object) -> logging.LogRecord:
@@ -88,16 +89,34 @@ def test_a_long_path_makes_no_long_line(form: str, length: int, capfd: pytest.Ca
     assert ("..." in line) is (length > 200)
 
 
-def test_lines_beyond_the_limit_are_counted(capfd: pytest.CaptureFixture[str]) -> None:
-    log = AccessLog(Settings())
-    for _ in range(MAX_LINES + 7):
+@pytest.mark.parametrize(("access_log", "most"), [(True, MAX_LINES), (False, MAX_REFUSALS)])
+def test_lines_beyond_the_limit_are_counted(access_log: bool, most: int, capfd: pytest.CaptureFixture[str]) -> None:
+    log = AccessLog(Settings(access_log=access_log))
+    for _ in range(most + 7):
         log.add("GET", "/", 404, 0.1, "id")
     log.write()
     flush()
     lines = capfd.readouterr().err.splitlines()
-    assert len(lines) == MAX_LINES + 1
+    assert len(lines) == most + 1
     assert lines[-1].startswith("7 more")
     log.add("GET", "/", 404, 0.1, "id")
     log.write()
     flush()
     assert len(capfd.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_warning_of_a_library_shows_no_path(form: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        shown = warnings.showwarning
+        try:
+            set_up(Settings(log_format=form))  # type: ignore[arg-type]
+            warnings.warn("a picture is odd " + "x" * 1000, UserWarning, stacklevel=1)
+            flush()
+        finally:
+            warnings.showwarning = shown
+    [line] = capfd.readouterr().err.splitlines()
+    assert "UserWarning: a picture is odd" in line
+    assert len(line) < 400
+    assert ".py" not in line

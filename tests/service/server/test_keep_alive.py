@@ -1,0 +1,56 @@
+"""How long connections stay open without a request, and how often gRPC clients may ping."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.grpc_client import grpc_port
+from tests.support.http2 import RawGrpc
+from tests.support.server import PATIENCE_S, Server
+from tests.support.waiting import until
+
+GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+TOO_MANY_PINGS = 11  # ENHANCE_YOUR_CALM
+
+
+@pytest.mark.parametrize(("keep_alive_s", "open_after_2s"), [(1, False), (30, True)])
+def test_an_idle_connection(models_dir: Path, tmp_path: Path, keep_alive_s: int, open_after_2s: bool) -> None:
+    with (
+        Server(models_dir, keep_alive_s=keep_alive_s, feedback_path=tmp_path / "f.sqlite") as server,
+        server.socket() as connection,
+    ):
+        connection.sendall(GET)
+        assert b"200" in connection.recv(2**16)
+        connection.settimeout(2)
+        try:
+            assert connection.recv(10) == b""
+            assert not open_after_2s
+        except TimeoutError:
+            assert open_after_2s
+        connection.settimeout(PATIENCE_S)
+
+
+@pytest.mark.parametrize(("min_ping_s", "allowed"), [(0.1, True), (30, False)])
+def test_pings_of_a_client(models_dir: Path, tmp_path: Path, min_ping_s: float, allowed: bool) -> None:
+    settings = {"grpc_port": 0, "min_grpc_ping_s": min_ping_s, "feedback_path": tmp_path / "f.sqlite"}
+    with Server(models_dir, **settings) as server, RawGrpc(grpc_port(server)) as client:
+        for number in range(10):
+            if client.ended is None:
+                client.ping(number)
+            time.sleep(0.2)
+            client.receive(0.01)
+        if allowed:
+            until(lambda: client.receive(0.05) or client.pongs == 10)
+            assert client.ended is None
+        else:
+            until(lambda: client.receive(0.05) or client.ended is not None)
+            assert client.ended == TOO_MANY_PINGS
+
+
+def test_a_silent_client_is_pinged(models_dir: Path, tmp_path: Path) -> None:
+    settings = {"grpc_port": 0, "grpc_ping_s": 1, "feedback_path": tmp_path / "f.sqlite"}
+    with Server(models_dir, **settings) as server, RawGrpc(grpc_port(server)) as client:
+        until(lambda: client.receive(0.05) or client.pinged)
