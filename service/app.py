@@ -29,6 +29,7 @@ from service.inputs.decoder import Decoder
 from service.openinference import grpc
 from service.openinference import http as open_inference
 from service.repository.volume import Volume
+from service.server import tls
 from service.server.background import every, every_in_thread, keep_running
 from service.server.budget import Budget
 from service.server.connections import Connections
@@ -142,6 +143,7 @@ class Service(FastAPI):
 def _context(settings: Settings, access: AccessLog) -> Context:
     """Build the parts of one process, with the promoted models loaded."""
     gate = Gate(settings)  # before the model: a file of keys that cannot be read ends the start
+    certificate = _certificate(settings)
     meter, drain = Meter(), Drain(settings.drain_s, settings.grace_s)
     engine, volume = Engine(settings, meter), Volume(settings.models_timeout_s)
     engine.start(volume.wait)
@@ -170,7 +172,14 @@ def _context(settings: Settings, access: AccessLog) -> Context:
         drain=drain,
         budget=Budget(settings.max_inflight_bytes),
         gate=gate,
+        tls=certificate,
     )
+
+
+def _certificate(settings: Settings) -> tls.Tls | None:
+    if settings.tls_cert_path is None or settings.tls_key_path is None:
+        return None
+    return tls.Tls(settings.tls_cert_path, settings.tls_key_path)
 
 
 def _feedback(settings: Settings) -> FeedbackWriter:
@@ -221,6 +230,8 @@ def _background(context: Context, access: AccessLog, beat: Beat | None) -> dict[
         "watcher": context.watcher.run,
         "watchdog": watchdog.run,
     }
+    if context.tls:
+        works["certificate"] = partial(every_in_thread, tls.CHECK_S, context.tls.reload)
     if settings.keys_path:
         works["keys"] = partial(every_in_thread, KEYS_CHECK_S, context.gate.keys.reload)
     if os.getpid() == 1:

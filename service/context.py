@@ -15,6 +15,7 @@ from service.inputs.decoder import Decoder
 from service.repository.volume import Volume
 from service.server.budget import Budget
 from service.server.drain import Drain
+from service.server.tls import Tls
 from service.settings import Settings
 from service.telemetry.request_ids import RequestIds
 from service.telemetry.requests import RequestTelemetry
@@ -39,6 +40,7 @@ class Context:
         drain: state of a graceful shutdown.
         budget: bytes that requests hold.
         gate: who may call what, and how often.
+        tls: the certificate; None: no TLS.
     """
 
     settings: Settings
@@ -54,6 +56,7 @@ class Context:
     drain: Drain
     budget: Budget
     gate: Gate
+    tls: Tls | None
 
     def stopping(self) -> bool:
         """Whether this service must be left. A worker that stops alone shares its port with others, which go on."""

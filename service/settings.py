@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 EMPTY_IS_NONE = (
     "admin_key",
     "keys_path",
+    "tls_cert_path",
+    "tls_key_path",
     "keys",
     "quota_url",
     "client_requests_per_s",
@@ -49,6 +51,14 @@ class Settings(BaseSettings):
         ge=0,
         le=65535,
         description="Port for the Open Inference Protocol over gRPC; needs the extra grpc. None: off.",
+    )
+    tls_cert_path: Path | None = Field(
+        None,
+        description="PEM file of the certificate and its chain, for TLS over HTTP and gRPC; followed while the service "
+        "runs. None: no TLS.",
+    )
+    tls_key_path: Path | None = Field(
+        None, validate_default=True, description="PEM file of the certificate's private key, not encrypted."
     )
     models_dir: Path = Field(Path("models"), description="Folder of the model repository: NAME/VERSION/model.onnx.")
     watch_interval_s: float = Field(
@@ -230,6 +240,13 @@ class Settings(BaseSettings):
                 f"{wrong[0]!r} is no origin; give *, or https://example.org with no path and in lower case"
             )
         return text
+
+    @field_validator("tls_key_path")
+    @classmethod
+    def _both_or_neither(cls, key: Path | None, others: ValidationInfo) -> Path | None:
+        if (key is None) != (others.data.get("tls_cert_path") is None):
+            raise ValueError("TLS needs both DIGITS_TLS_CERT_PATH and DIGITS_TLS_KEY_PATH")
+        return key
 
     @field_validator("grace_s")
     @classmethod

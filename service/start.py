@@ -111,7 +111,8 @@ def _fitted(settings: Settings) -> Settings:
 
 def _serve(settings: Settings, listeners: list[socket.socket]) -> int:
     """Until a signal. The exit code."""
-    address = "http://" + authority(settings.host, listeners[0].getsockname()[1])
+    scheme = "https" if settings.tls_cert_path else "http"
+    address = f"{scheme}://" + authority(settings.host, listeners[0].getsockname()[1])
     if settings.workers == 1:
         return _serve_in_this_process(settings, listeners, address)
     return _serve_in_workers(settings, listeners, address)
@@ -152,8 +153,11 @@ def _run(app: FastAPI, listeners: list[socket.socket], parent: Parent | None = N
 
     for name in NEEDED_LATER:
         import_module(name)
-    keep_alive_s = app.state.context.settings.keep_alive_s
-    server = HttpServer(within_loop, timeout_keep_alive=keep_alive_s)
+    context = app.state.context
+    more = {"timeout_keep_alive": context.settings.keep_alive_s}
+    if context.tls:
+        more["ssl_context_factory"] = lambda *_: context.tls.context
+    server = HttpServer(within_loop, **more)
     server.run(listeners)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from service.server.protocol import Protocol
+from service.server.tls import CLOSE_TIMEOUT_S, HANDSHAKE_TIMEOUT_S
 
 
 def server_config(app: object, **more: Any) -> uvicorn.Config:
@@ -33,6 +37,25 @@ def server_config(app: object, **more: Any) -> uvicorn.Config:
     )
 
 
+class _Server(uvicorn.Server):
+    """uvicorn's server, with limits on the time that TLS takes to begin and to end a connection."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        config, loop = self.config, asyncio.get_running_loop()
+
+        def protocol() -> Protocol:
+            return Protocol(config=config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        times = {"ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S, "ssl_shutdown_timeout": CLOSE_TIMEOUT_S}
+        tls: dict[str, Any] = {"ssl": config.ssl, **times} if config.ssl else {}
+        more = {"backlog": config.backlog, **tls}
+        self.servers = [await loop.create_server(protocol, sock=each, **more) for each in sockets or ()]
+        self.started = True
+
+
 class HttpServer:
     """uvicorn, serving one application in this process.
 
@@ -42,7 +65,7 @@ class HttpServer:
     """
 
     def __init__(self, make_app: Callable[[], object], **more: Any) -> None:
-        self._server = uvicorn.Server(server_config(make_app, **more))
+        self._server = _Server(server_config(make_app, **more))
 
     def run(self, listeners: list[socket.socket]) -> None:
         """Serve until `finish`."""

@@ -71,6 +71,7 @@ class Connection(HttpToolsProtocol):
     _ending = False  # no more bytes are parsed, and the connection ends after the last answer
     _last: Rejection | None = None  # that last answer, if it is none to a request
     _half_closed = False
+    _encrypted = False
     _running: RequestResponseCycle | None = None  # the one that ASGI was given last
     _unread: Lease | None = None  # of the memory of answers that wait here because the client reads too slowly
     _refused = False  # one connection too many: its first bytes are answered with `_last`
@@ -86,6 +87,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = Flow(transport, self.pipeline, self._unparsed)
+        self._encrypted = transport.get_extra_info("sslcontext") is not None
         self._limits = Limits(self.timeout_keep_alive, self.loop.time())
         self._timer = self.loop.call_later(min(HEAD_TIMEOUT_S, self.timeout_keep_alive), self._check_times)
         if self._open and (too_many := self._open.opened(self._address())):
@@ -110,8 +112,8 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more. Whether the connection stays open for answers; it ends with the last of them."""
-        if not self._answering() or self.transport.is_closing():
-            return False
+        if not self._answering() or self.transport.is_closing() or self._encrypted:
+            return False  # TLS ends both directions at once
         if self._limits.in_body and not self._ending and not self._drop_unfinished():
             return False
         if not self._ending:

@@ -19,7 +19,7 @@ import httpx
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
 KEPT = re.compile("(PATH|HOME|LANG|COVERAGE_PROCESS_CONFIG|COVERAGE_PROCESS_START)$")
-ADDRESS = re.compile(r" at (http://\S+:(\d+))")
+ADDRESS = re.compile(r" at (https?://\S+:(\d+))")
 
 
 def command(*flags: str, program: Sequence[str] = ("service",)) -> list[str]:
@@ -47,6 +47,7 @@ class Server:
         flags: of the command line.
         environ: variables beside the settings.
         program: what to run in place of `python -m service`: a module and its arguments.
+        verify: how the client verifies TLS.
         settings: as DIGITS_*.
 
     Attributes:
@@ -60,6 +61,7 @@ class Server:
         *flags: str,
         environ: Mapping[str, str] | None = None,
         program: Sequence[str] = ("service",),
+        verify: Any = True,
         **settings: Any,
     ) -> None:
         self._program = program
@@ -71,6 +73,7 @@ class Server:
             "allowed_hosts": "*",  # raw requests here have any Host
             "feedback_path": models_dir / "feedback.sqlite",
         } | settings
+        self._verify = verify
         self._lines: list[str] = []
 
     def __enter__(self) -> Self:
@@ -88,7 +91,7 @@ class Server:
             raise
         self._reader = threading.Thread(target=self._read_on, daemon=True)
         self._reader.start()
-        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE_S)
+        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE_S, verify=self._verify)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

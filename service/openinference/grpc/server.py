@@ -23,6 +23,7 @@ from service.access.client import Client
 from service.access.keys import Scope
 from service.context import Context
 from service.errors import DigitsError
+from service.openinference.grpc.credentials import credentials_of
 from service.openinference.grpc.decoding import UndecodedMessage
 from service.openinference.grpc.messages import SERVICE, Message, ModelInferResponse, ModelStreamInferResponse, methods
 from service.openinference.grpc.receiving import Receiver, address_of
@@ -76,6 +77,7 @@ class GrpcServer:
         self._receiver = Receiver(context.settings)
         self._budget = context.budget
         self._gate = context.gate
+        self._tls = context.tls
         self._settings = context.settings
         self._drain = context.drain
         self._requests = context.requests
@@ -103,7 +105,11 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         try:
-            self._server.add_insecure_port(f"{host}:{self._settings.grpc_port}")
+            place = f"{host}:{self._settings.grpc_port}"
+            if self._tls:
+                self._server.add_secure_port(place, credentials_of(self._tls))
+            else:
+                self._server.add_insecure_port(place)
         except RuntimeError:
             raise DigitsError(f"{host}:{self._settings.grpc_port} cannot be bound for gRPC.") from None
         await self._server.start()
