@@ -25,6 +25,7 @@ EMPTY_IS_NONE = (
 AUTO_WORKERS = 0  # until server/resources.py has counted the CPUs
 MIN_KEY_CHARS = 16  # of a key that a person has chosen
 OPERATOR = re.compile(r"(ai\.onnx(\.ml)?:)?[A-Z]\w*", re.ASCII)
+PREFIX = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}){0,8}"  # of a path; no dots in front
 HOST_NAME = re.compile(r"(\*\.)?[a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\]", re.ASCII)
 ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.ASCII
@@ -203,6 +204,11 @@ class Settings(BaseSettings):
         description="Names that a Host header may have, such as digits.example.org,*.example.org; * for all. Empty: "
         "loopback's names where host is loopback, else all.",
     )
+    root_path: str = Field(
+        "",
+        description="Path below which a proxy serves this service, such as /digits; requests may come with it or "
+        "without. Empty: none, or the X-Forwarded-Prefix of trusted_proxies.",
+    )
     cors_origins: str = Field(
         "",
         description="Origins whose web pages may call this service, such as https://example.org, separated by commas; "
@@ -229,6 +235,13 @@ class Settings(BaseSettings):
         words = [word.strip() for word in text.split(",")] if text else []
         if wrong := [word for word in words if word != "*" and not HOST_NAME.fullmatch(word)]:
             raise ValueError(f"{wrong[0]!r} is no host; give *, example.org, *.example.org or [::1], without a port")
+        return text
+
+    @field_validator("root_path")
+    @classmethod
+    def _path(cls, text: str) -> str:
+        if not re.fullmatch(PREFIX, text, re.ASCII):
+            raise ValueError(f"{text[:40]!r} is no path; give one such as /digits, with no slash at its end")
         return text
 
     @field_validator("cors_origins")

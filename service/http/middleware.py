@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.access.client import UNKNOWN
 from service.access.gate import scope_of
 from service.access.origins import Origins
+from service.access.prefix import Prefix
 from service.context import Context
 from service.errors import DigitsError, Unavailable
 from service.http.cors import cors
@@ -58,6 +59,7 @@ class RequestMiddleware:
         self._cors = cors(context.settings)
         self._origins = Origins(context.settings)
         self._gate = context.gate
+        self._prefix = Prefix(context.settings, context.gate.addresses)
         self._answer_timeout_s = context.settings.answer_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,6 +89,8 @@ class RequestMiddleware:
                 complete = not message.get("more_body")
             await send(message)
 
+        if self._prefix.possible:
+            self._prefix.apply(scope)
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server still knows that it was HEAD, and sends no body
         handler = self._direct.get((scope["method"], scope["path"])) or self._by_pattern(scope)

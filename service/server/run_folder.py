@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from service.settings import Settings
 
 PREFIX = "digits-"
 LOCK = "lock"
+HARMLESS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC  # a pipe would wait for whoever writes to it
 MEMORY = Path("/dev/shm")
 
 
@@ -79,8 +81,10 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _remove_leftovers(run_dir: Path) -> None:
-    """Of services that were killed: 4 MB per worker, with the defaults."""
+    """Of services of this user that were killed: 4 MB per worker, with the defaults."""
     for lock in run_dir.glob(f"{PREFIX}*/{LOCK}"):
-        with suppress(OSError), lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.parent, ignore_errors=True)
+        with suppress(OSError), open(os.open(lock, HARMLESS), "rb") as file:
+            found = os.fstat(file.fileno())
+            if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() == os.stat(lock.parent).st_uid:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -15,6 +16,7 @@ from service.errors import DigitsError
 from service.server.run_folder import LOCK, run_folder
 from service.settings import Settings
 from tests.support.server import PATIENCE_S, Server, run_to_end
+from tests.support.waiting import until
 
 TWO = Settings(workers=2)
 
@@ -112,3 +114,30 @@ def test_a_folder_of_an_earlier_run_is_not_taken_for_this_one(models_dir: Path, 
     (tmp_path / "digits.unloaded").touch()
     with Server(models_dir, workers=2, run_dir=tmp_path, feedback_path=tmp_path / "f.sqlite") as server:
         wait_for(lambda: httpx.get(f"{server.url}/health/ready").status_code == 200)
+
+
+def test_foreign_files_in_a_shared_folder_harm_nothing(models_dir: Path, tmp_path: Path) -> None:
+    """/dev/shm belongs to all: others may put anything there, under our names too."""
+    run_dir, precious = tmp_path / "run", tmp_path / "precious"
+    precious.mkdir()
+    (precious / "lock").touch()
+    for name in ("digits-pipe", "digits-folder", "digits-garbage"):
+        (run_dir / name).mkdir(parents=True)
+    os.mkfifo(run_dir / "digits-pipe" / "lock")
+    (run_dir / "digits-folder" / "lock").mkdir()
+    (run_dir / "digits-garbage" / "1.json").write_bytes(b"\xff" * 1000)
+    (run_dir / "digits-link").symlink_to(precious)
+    (run_dir / "digits-file").touch()
+    os.truncate(run_dir / "digits-file", 2**30)
+    more = {"run_dir": run_dir, "workers": 2}
+    with (
+        Server(models_dir, feedback_path=tmp_path / "a.sqlite", **more) as one,
+        Server(models_dir, feedback_path=tmp_path / "b.sqlite", **more) as other,
+    ):
+        for _ in range(5):
+            assert one.client.get("/model").status_code == 200
+        until(lambda: 'route="/model"' in one.client.get("/metrics").text)
+        assert 'route="/model"' not in other.client.get("/metrics").text
+    assert (precious / "lock").exists()
+    left = {path.name for path in run_dir.iterdir()}
+    assert {"digits-pipe", "digits-folder", "digits-garbage", "digits-link", "digits-file"} <= left
