@@ -89,7 +89,7 @@ def create_app(settings: Settings | None = None, beat: Beat | None = None) -> Fa
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.fast_path, app.requests, app.ids = FastPath(context), context.requests, context.ids
-    app.hosts = Hosts(settings)
+    app.hosts, app.admin_port = Hosts(settings), settings.admin_port
     app.open_connections = Connections(
         settings.max_connections, settings.max_connections_per_client, context.budget, settings.write_timeout_s
     )
@@ -112,6 +112,7 @@ class Service(FastAPI):
         fast_path: service.server.protocol offers it each request before ASGI; other ASGI servers ignore it.
         requests, ids: with these the protocol notes and names its responses to bytes that are no request.
         hosts: the names in Host headers that the protocol allows.
+        admin_port: on which nothing is predicted.
         open_connections: counts and bounds those of the protocol.
     """
 
@@ -119,6 +120,7 @@ class Service(FastAPI):
     requests: RequestTelemetry
     ids: RequestIds
     hosts: Hosts
+    admin_port: int | None
     open_connections: Connections
 
     def __init__(self, middleware: Callable[[ASGIApp], ASGIApp], **arguments: Any) -> None:

@@ -53,6 +53,14 @@ class Settings(BaseSettings):
         le=65535,
         description="Port for the Open Inference Protocol over gRPC; needs the extra grpc. None: off.",
     )
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port for admin calls and /metrics, which others then do not answer. None: they are on port.",
+    )
+    admin_host: str = Field("", description="Address for admin_port. Empty: that of host.")
+    metrics: bool = Field(True, description="Whether /metrics is answered.")
     tls_cert_path: Path | None = Field(
         None,
         description="PEM file of the certificate and its chain, for TLS over HTTP and gRPC; followed while the service "

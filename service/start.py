@@ -25,7 +25,7 @@ from service.openinference.grpc import check_installed
 from service.repository.volume import Volume
 from service.server import collector
 from service.server.config import HttpServer
-from service.server.listener import authority, listen, reserved_for_grpc
+from service.server.listener import authority, listen, listening_for_admins, reserved_for_grpc
 from service.server.parent import Parent
 from service.server.resources import Container
 from service.server.run_folder import run_folder
@@ -51,8 +51,12 @@ def start(arguments: Sequence[str] | None = None) -> None:
             settings = _fitted(settings)
             if settings.grpc_port is not None:
                 check_installed()
-            with reserved_for_grpc(settings) as settings, run_folder(settings) as folder:
-                code = _serve(settings.model_copy(update={"run_dir": folder}), listeners)
+            with (
+                listening_for_admins(settings) as (settings, more),
+                reserved_for_grpc(settings) as settings,
+                run_folder(settings) as folder,
+            ):
+                code = _serve(settings.model_copy(update={"run_dir": folder}), listeners + more)
     except (NoSuchModel, ModelBroken) as error:
         sys.exit(f"Cannot start: {error} (DIGITS_MODELS_DIR is {settings.models_dir})")
     except DigitsError as error:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from service.access.client import Addresses, Client, Headers, network_of
 from service.access.guesses import Guesses
 from service.access.keys import Keys, Scope, secret_in
 from service.access.quota import Quotas
-from service.errors import Forbidden, Unauthorized
+from service.errors import Forbidden, NotFound, Unauthorized
 from service.settings import Settings
 
 OPEN = frozenset({"/", "/docs", "/openapi.json", "/favicon.ico", "/metrics"})  # what needs no key: pages, metrics,
 OPEN_BELOW = ("/static/", "/health/", "/v2/health/")  # and health
 UNCOUNTED = ("/health/", "/v2/health/", "/metrics")
+ADMIN_PATH = re.compile(r"/models/.*/(promote|rollback)|/v2/repository/models/.*/(load|unload)")
 SEND = "send one as Authorization: Bearer KEY, or as X-API-Key: KEY"
 ADMIN_OFF = (
     "Admin calls are off; start the service with DIGITS_ADMIN_KEY, or with a key that has the scope admin, "
@@ -124,6 +127,32 @@ class Gate:
         except (Unauthorized, Forbidden):
             return False
         return True
+
+
+class Ports:
+    """Which port answers which HTTP paths, where admin calls and metrics have one of their own.
+
+    Args:
+        settings: `admin_port`, `metrics`.
+
+    Attributes:
+        matter: whether `check` can refuse anything.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._admin_port = settings.admin_port
+        self._metrics = settings.metrics
+        self.matter = self._admin_port is not None or not self._metrics
+
+    def check(self, path: str, server: tuple[str, int | None] | None) -> None:
+        """Raises NotFound where this port does not answer this path. `server`: the address that was connected to."""
+        if path == "/metrics" and not self._metrics:
+            raise NotFound("Metrics are off; DIGITS_METRICS=true switches them on.")
+        if self._admin_port is None or path.startswith(UNCOUNTED[:2]):
+            return
+        is_admin = path == "/metrics" or ADMIN_PATH.fullmatch(path) is not None
+        if (server is not None and server[1] == self._admin_port) != is_admin:
+            raise NotFound("This port does not answer this: admin calls and metrics have a port of their own.")
 
 
 def scope_of(path: str) -> Scope | None:

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.client import UNKNOWN
-from service.access.gate import scope_of
+from service.access.gate import Ports, scope_of
 from service.access.origins import Origins
 from service.access.prefix import Prefix
 from service.context import Context
@@ -59,6 +59,7 @@ class RequestMiddleware:
         self._cors = cors(context.settings)
         self._origins = Origins(context.settings)
         self._gate = context.gate
+        self._ports = Ports(context.settings)
         self._prefix = Prefix(context.settings, context.gate.addresses)
         self._answer_timeout_s = context.settings.answer_timeout_s
 
@@ -100,6 +101,8 @@ class RequestMiddleware:
         try:
             if scope["method"] == "POST":
                 self._origins.check(scope["headers"])
+            if self._ports.matter:
+                self._ports.check(scope["path"], scope.get("server"))
             if not self._gate.open and scope["method"] != "OPTIONS":  # a preflight carries no key
                 await self._gate.enter(client, scope_of(scope["path"]))
                 lease.client = client.name

@@ -45,8 +45,8 @@ def authority(host: str, port: int) -> str:
 
 
 @contextmanager
-def listen(host: str, port: int) -> Iterator[list[socket.socket]]:
-    """Listen for HTTP; port 0 asks the system for a free one.
+def listen(host: str, port: int, setting: str = "DIGITS_PORT") -> Iterator[list[socket.socket]]:
+    """Listen for HTTP; port 0 asks the system for a free one. `setting` names the port where it is taken.
 
     Yields:
         A socket for each address of the host; all have the same port.
@@ -59,9 +59,29 @@ def listen(host: str, port: int) -> Iterator[list[socket.socket]]:
             listeners = _bind_all(host, port, _listener, held)
         except (OSError, UnicodeError) as error:
             taken = getattr(error, "errno", None) in NOT_AVAILABLE
-            advice = "Stop what listens there, or set DIGITS_PORT" if taken else ELSEWHERE
+            advice = f"Stop what listens there, or set {setting}" if taken else ELSEWHERE
             raise DigitsError(f"{host}:{port} cannot be listened on ({_why(error)}). {advice}.") from None
         yield listeners
+
+
+@contextmanager
+def listening_for_admins(settings: Settings) -> Iterator[tuple[Settings, list[socket.socket]]]:
+    """Listen on the port for admin calls, if one is set.
+
+    Yields:
+        The settings, with the port's number where 0 asked the system for a free one, and the sockets.
+
+    Raises:
+        DigitsError: as `listen`.
+    """
+    if settings.admin_port is None:
+        yield settings, []
+        return
+    host = settings.admin_host or settings.host
+    with listen(host, settings.admin_port, "DIGITS_ADMIN_PORT") as listeners:
+        port = listeners[0].getsockname()[1]
+        log.info("Admin calls and metrics on %s", authority(host, port))
+        yield settings.model_copy(update={"admin_port": port}), listeners
 
 
 @contextmanager

@@ -10,6 +10,7 @@ HTTP/1.1, as RFC 9110 section 7.8 allows. httptools alone would take such a requ
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -48,6 +49,11 @@ class Protocol(Connection):
         self._exchange = Exchange()
         hosts: Hosts | None = getattr(self.app, "hosts", None)
         self._hosts = None if hosts is None or hosts.any else hosts
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.server and self.server[1] == getattr(self.app, "admin_port", None):
+            self._fast_path = None
 
     def data_received(self, data: bytes) -> None:
         if self._ending:

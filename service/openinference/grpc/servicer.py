@@ -11,7 +11,7 @@ from google.protobuf.json_format import ParseDict
 from service.access.client import Client
 from service.context import Context
 from service.engine.resolve import resolve_version
-from service.errors import BadRequest, DigitsError
+from service.errors import BadRequest, DigitsError, Forbidden
 from service.openinference.grpc import converters, messages
 from service.openinference.grpc.messages import Message
 from service.openinference.index import check_load_parameters, index
@@ -42,6 +42,11 @@ class Servicer:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._limits = limits_of(context.settings)
+
+    def _check_admin(self, caller: Caller) -> None:
+        if self._context.settings.admin_port is not None:
+            raise Forbidden("Admin calls have a port of their own, which speaks HTTP: DIGITS_ADMIN_PORT.")
+        self._context.gate.require(caller.client, "admin")
 
     async def ServerLive(self, _: Message, __: Caller) -> Message:
         return messages.ServerLiveResponse(live=True)
@@ -87,14 +92,14 @@ class Servicer:
         return _as(messages.RepositoryIndexResponse, {"models": found})
 
     async def RepositoryModelLoad(self, request: Message, caller: Caller) -> Message:
-        self._context.gate.require(caller.client, "admin")
+        self._check_admin(caller)
         _only_repository(request)
         check_load_parameters(dict(request.parameters))
         await self._context.watcher.load(request.model_name)
         return messages.RepositoryModelLoadResponse()
 
     async def RepositoryModelUnload(self, request: Message, caller: Caller) -> Message:
-        self._context.gate.require(caller.client, "admin")
+        self._check_admin(caller)
         _only_repository(request)
         await self._context.watcher.unload(request.model_name)
         return messages.RepositoryModelUnloadResponse()
