@@ -36,6 +36,11 @@ class Client:
     secret: bytes = b""
     key: Key | None = None
 
+    @property
+    def label(self) -> str:
+        """For the log: the address, and the name of the key that it has shown."""
+        return f"{self.address} ({self.key.name})" if self.key else self.address
+
 
 class Addresses:
     """Finds the address of a client behind trusted proxies.

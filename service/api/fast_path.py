@@ -63,7 +63,7 @@ class FastPath:
                 return False
             if client is not None and not gate.spend(client, len(pixels)):  # type: ignore[union-attr]
                 return False
-            address = peer if client is None else client.address
+            address = peer if client is None else client.label
             Request(self, version, self._ids.of(headers), began_ns, reply, address).join(pixels)
         except Exception:  # noqa: BLE001 - the ASGI path meets the same error and reports it
             return False

@@ -127,7 +127,7 @@ class RequestMiddleware:
             lease.close()
         seconds, method = perf_counter() - start, scope["method"]
         route = _route(scope, self._direct)
-        self._requests.note(method, scope["path"], route, status, seconds, request_id, client.address)
+        self._requests.note(method, scope["path"], route, status, seconds, request_id, client.label)
 
     def _by_pattern(self, scope: Scope) -> ASGIApp:
         for pattern, route, handler in self._patterns:

@@ -17,6 +17,7 @@ from service.settings import Settings
 from service.telemetry.log_writer import LogWriter
 
 TEXT = "%(asctime)s %(levelname)-7s %(message)s"
+STAMP = "%Y-%m-%d %H:%M:%SZ"  # UTC
 MAX_LINES = 10_000
 MAX_REFUSALS = 1000  # where only errors are logged: whoever sends nothing else must not fill the disk
 MAX_WARNING = 200  # characters
@@ -53,7 +54,9 @@ class QueuedHandler(logging.Handler):
 def set_up(settings: Settings) -> None:
     """Send all log records, including uvicorn's, to standard error in the chosen format."""
     handler = QueuedHandler()
-    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else logging.Formatter(TEXT))
+    text = logging.Formatter(TEXT, STAMP)
+    text.converter = time.gmtime
+    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else text)
     warnings.showwarning = _log_warning
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
 
@@ -101,7 +104,7 @@ class AccessLog:
             line |= {"client": client, "method": method, "path": path, "request_id": request_id}
             self._lines.append(orjson.dumps(line | {"status": status, "ms": round(seconds * 1000, 3)}).decode())
         else:
-            stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+            stamp = time.strftime(STAMP, time.gmtime(now))
             path = path.encode("unicode_escape").decode()
             self._lines.append(f"{stamp} {client} {method} {path} {status} {seconds * 1000:.1f} ms {request_id}")
 

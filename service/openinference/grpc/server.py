@@ -294,7 +294,7 @@ class GrpcServer:
 
     def _note(self, name: str, status: int, seconds: float, request_id: bytes, client: Client) -> None:
         route = f"/{SERVICE}/{name}"
-        self._requests.note("gRPC", route, route, status, seconds, request_id, client.address)
+        self._requests.note("gRPC", route, route, status, seconds, request_id, client.label)
 
 
 def _metadata(call: Call) -> Metadata:
