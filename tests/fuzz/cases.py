@@ -36,6 +36,15 @@ BODIES = [
     *zip(("image/png", "image/jpeg", "image/gif", "image/bmp", "image/tiff", "image/webp"), PICTURES, strict=True),
     *((refusal.kind, refusal.body) for refusal in REFUSALS if len(refusal.body) < 100_000),
 ]
+GOOD = len(BODIES) - len([refusal for refusal in REFUSALS if len(refusal.body) < 100_000])
+WHO = [  # keys of other services, and addresses that a trusted proxy passes on
+    {"Authorization": "Bearer abc"},
+    {"Authorization": "Basic \xff"},
+    {"X-API-Key": "x" * 5000},
+    {"X-Forwarded-For": "198.51.100.7, 2001:db8::1"},
+    {"X-Forwarded-For": "[::1]:99999999999999999999, \xff,,"},
+    {"X-Forwarded-Prefix": "/a/../b"},
+]
 KINDS = [kind for kind, _ in BODIES] + [JSON + "; charset=utf-16", "a/b", "", MULTIPART[:30], "\xff", ";", "text/plain"]
 ACCEPTS = ["application/json", "text/csv", "*/*", "image/*;q=0", "text/csv;q=0.5, application/json;q=0.4", ",", "q=x"]
 IDS = ["mine", "x" * 128, "x" * 129, "", "a b", "\xe9", "0"]
@@ -61,10 +70,10 @@ class Request:
 
 
 def predict(dice: Random) -> Request:
-    kind, body = dice.choice(BODIES)
+    kind, body = dice.choice(BODIES[:GOOD] if dice.random() < 0.7 else BODIES)
     if dice.random() < 0.1:
         kind = dice.choice(KINDS)
-    return _coded(dice, "/predict", kind, changed(dice, body, dice.choice((0, 1, 1, 2, 5, 20))))
+    return _coded(dice, "/predict", kind, changed(dice, body, dice.choice((0, 0, 1, 1, 2, 5, 20))))
 
 
 def pictures(dice: Random) -> Request:
@@ -147,17 +156,11 @@ def reads(dice: Random) -> Request:
 def admin(dice: Random) -> Request:
     """With the key or without, good bodies and bad ones: promotions, rollouts, rollbacks, loading and unloading."""
     name = _name(dice)
-    versions = {
-        "version": dice.choice((1, 2, 2, 3)),
-        "percent": dice.choice((0, 5, 50, 100)),
-        "shadow": dice.random() < 0.5,
-    }
-    calls = {
-        f"/models/{name}/promote": {"version": versions["version"]},
-        f"/models/{name}/promote?version={versions['version']}": None,
+    version = dice.choice(("1", "1", "2", "2", "3", "stable", _text(dice)))
+    calls: dict[str, dict[str, Any] | None] = {
+        f"/models/{name}/versions/{version}/promote": None,
+        f"/models/{name}/versions/{version}/promote?a={_text(dice)}": None,
         f"/models/{name}/rollback": None,
-        f"/models/{name}/trial": versions,
-        f"/models/{name}/trial?version=2&percent={odd(dice)!s:.40}".encode("ascii", "replace").decode(): None,
         f"/v2/repository/models/{name}/load": {"parameters": {"config": "{}"}},
         f"/v2/repository/models/{name}/unload": {"parameters": {"unload_dependents": False}},
         "/v2/repository/index": {"ready": dice.random() < 0.5},
@@ -191,6 +194,8 @@ def _coded(dice: Random, path: str, kind: str | None, body: bytes) -> Request:
         headers["Content-Encoding"] = coding
     if dice.random() < 0.2:
         headers |= dice.choice(({"Accept": dice.choice(ACCEPTS)}, {"X-Request-Id": dice.choice(IDS)}))
+    if dice.random() < 0.1:
+        headers |= dice.choice(WHO)
     return Request("POST", path, body, headers)
 
 

@@ -11,6 +11,8 @@ from random import Random
 import grpc
 import psutil
 
+from service.openinference.grpc.messages import ModelStreamInferResponse
+from service.problems import INTERNAL_ERROR
 from tests.fuzz.cases import Request
 from tests.support.grpc_client import address
 from tests.support.loop_probe import Probe
@@ -69,15 +71,16 @@ class Target:
         check(response, body, data)
         return "503" if response.status == 503 else f"{response.status // 100}xx"
 
-    def call(self, method: str, messages: list[bytes]) -> str:
+    def call(self, method: str, messages: list[bytes], metadata: list[tuple[str, str]]) -> str:
         """One gRPC call with these bytes; a stream if there are several. "2xx" is OK, "4xx" any refusal."""
         path = f"/inference.GRPCInferenceService/{method}"
         try:
             if method == "ModelStreamInfer":
-                for _ in self._channel.stream_stream(path)(iter(messages), timeout=60):
-                    pass
-            else:
-                self._channel.unary_unary(path)(messages[0], timeout=60)
+                answers = self._channel.stream_stream(path)(iter(messages), timeout=60, metadata=metadata)
+                outcomes = [check_streamed(answer, b"".join(messages)) for answer in answers]
+                assert len(outcomes) == len(messages)
+                return "4xx" if "4xx" in outcomes else "2xx"
+            self._channel.unary_unary(path)(messages[0], timeout=60, metadata=metadata)
         except grpc.RpcError as error:
             assert error.code() not in FAULTS, error  # noqa: PT017
             assert not leaks(str(error.details()).encode(), b"".join(messages)), error  # noqa: PT017
@@ -90,6 +93,17 @@ class Target:
 
     def alive(self) -> None:
         assert self.server.client.get("/health/live").status_code == 200
+
+
+def check_streamed(answer: bytes, sent: bytes) -> str:
+    """One answer of a stream: a result, or a sentence that says why there is none and is no fault of ours."""
+    said = str(ModelStreamInferResponse.FromString(answer).error_message)
+    if not said:
+        return "2xx"
+    assert said.endswith("."), said
+    assert said != INTERNAL_ERROR
+    assert not leaks(said.encode(), sent), said
+    return "4xx"
 
 
 def leaks(answer: bytes, sent: bytes) -> list[bytes]:

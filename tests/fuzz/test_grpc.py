@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.openinference.grpc.messages import message, methods
-from tests.fuzz.cases import PICTURES
+from tests.fuzz.cases import ADMIN_KEY, PICTURES
 from tests.fuzz.conftest import Case
 from tests.fuzz.mutations import NUMBERS, changed
 from tests.fuzz.table import Row
@@ -28,9 +28,12 @@ def test_messages(fuzz: Callable[[str, int, Case], Row], target: Target, method:
 
     def case(dice: Random) -> str:
         count = dice.choice((1, 1, 2, 5)) if method == "ModelStreamInfer" else 1
-        return target.call(method, [data(dice, kind) for _ in range(count)])
+        metadata = [("x-api-key", dice.choice((ADMIN_KEY, ADMIN_KEY, "wrong key")))] if dice.random() < 0.9 else []
+        return target.call(method, [data(dice, kind) for _ in range(count)], metadata)
 
-    fuzz(f"gRPC: {method}", INFER_CASES if method in INFER else CASES, case)
+    found = fuzz(f"gRPC: {method}", INFER_CASES if method in INFER else CASES, case)
+
+    assert found.seen.total() == 1 or found.seen["2xx"], "good requests are needed"
 
 
 def data(dice: Random, kind: str) -> bytes:
