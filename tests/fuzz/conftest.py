@@ -54,9 +54,6 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     limits: dict[str, object] = {"max_body_bytes": 4_000_000, "max_instances": 1000, "max_files": 3}
     limits |= {"admin_key": ADMIN_KEY, "wrong_keys_per_min": 10**6, "trusted_proxies": "127.0.0.1"}
     limits |= {"client_corrections_per_h": 10**9}
-        "client_corrections_per_h": 10**9,
-        "trusted_proxies": "127.0.0.1",
-    }
     program = ("tests.support.loop_probe", str(folder / "probe"))
     with Server(folder / "models", program=program, grpc_port=0, recent_rows=256, **limits) as server:
         found = Target(server, probe, folder / "models")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
-import warnings
 
 import pytest
 
 from service.settings import Settings
-from service.telemetry.logs import MAX_LINES, MAX_REFUSALS, AccessLog, JsonFormatter, flush, set_up
+from service.telemetry.logs import MAX_LINES, MAX_REFUSALS, AccessLog, JsonFormatter, flush
+from tests.support.server import ROOT
 
 
 def record(message: str, **more: object) -> logging.LogRecord:
@@ -106,17 +107,17 @@ def test_lines_beyond_the_limit_are_counted(access_log: bool, most: int, capfd: 
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_warning_of_a_library_shows_no_path(form: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        shown = warnings.showwarning
-        try:
-            set_up(Settings(log_format=form))  # type: ignore[arg-type]
-            warnings.warn("a picture is odd " + "x" * 1000, UserWarning, stacklevel=1)
-            flush()
-        finally:
-            warnings.showwarning = shown
-    [line] = capfd.readouterr().err.splitlines()
+def test_a_warning_of_a_library_shows_no_path(form: str) -> None:
+    script = f"""
+import warnings
+from service.settings import Settings
+from service.telemetry.logs import flush, set_up
+set_up(Settings(log_format={form!r}))
+warnings.warn("a picture is odd " + "x" * 1000, UserWarning)
+flush()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    [line] = ended.stderr.splitlines()
     assert "UserWarning: a picture is odd" in line
     assert len(line) < 400
     assert ".py" not in line
