@@ -91,7 +91,11 @@ def create_app(settings: Settings | None = None, beat: Beat | None = None) -> Fa
     app.fast_path, app.requests, app.ids = FastPath(context), context.requests, context.ids
     app.hosts, app.admin_port = Hosts(settings), settings.admin_port
     app.open_connections = Connections(
-        settings.max_connections, settings.max_connections_per_client, context.budget, settings.write_timeout_s
+        settings.max_connections,
+        settings.max_connections_per_client,
+        context.budget,
+        settings.write_timeout_s,
+        context.gate.addresses,
     )
     context.drain.on_leave.append(app.open_connections.leave)
     app.state.context = context

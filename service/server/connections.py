@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.access.client import Addresses, network_of
 from service.server.budget import Budget, Lease
 from service.server.rejection import Rejection
 
@@ -16,10 +17,14 @@ class Connections:
         most: open at the same time.
         most_per_client: the same for one address; None: half of `most`.
         budget: what unread answers count against.
+        addresses: knows trusted proxies, which speak for many clients.
         unread_timeout_s: how long a client may read nothing of its answer.
     """
 
-    def __init__(self, most: int, most_per_client: int | None, budget: Budget, unread_timeout_s: float) -> None:
+    def __init__(
+        self, most: int, most_per_client: int | None, budget: Budget, unread_timeout_s: float, addresses: Addresses
+    ) -> None:
+        self._addresses = addresses
         self.unread_timeout_s = unread_timeout_s
         self._budget = budget
         self._most = most
@@ -38,18 +43,22 @@ class Connections:
     def opened(self, client: str) -> Rejection | None:
         """Count a new connection of this address, and say why it is one too many; None if it is not."""
         self._open += 1
-        mine = self._of_clients[client] = self._of_clients.get(client, 0) + 1
+        name = network_of(client)
+        mine = self._of_clients[name] = self._of_clients.get(name, 0) + 1
         if self._open > self._most:
             return self._full
-        return self._full_for_client if mine > self._most_per_client else None
+        if mine <= self._most_per_client or self._addresses.trust(client):
+            return None
+        return self._full_for_client
 
     def closed(self, client: str) -> None:
         """Count one less."""
         self._open -= 1
-        if self._of_clients[client] > 1:
-            self._of_clients[client] -= 1
+        name = network_of(client)
+        if self._of_clients[name] > 1:
+            self._of_clients[name] -= 1
         else:
-            del self._of_clients[client]
+            del self._of_clients[name]
 
     def lease(self, client: str) -> Lease:
         """For the unread answers of one connection."""

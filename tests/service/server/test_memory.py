@@ -18,11 +18,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from service.access.client import Addresses
 from service.concurrency import BIG_BYTES
 from service.server.budget import Budget, Lease
 from service.server.connections import Connections
 from service.server.limits import MAX_HEADERS
 from service.server.protocol import MAX_PIPELINED
+from service.settings import Settings
 from tests.support.models import digits
 from tests.support.server import PATIENCE_S, Server
 from tests.support.waiting import until
@@ -269,7 +271,7 @@ def test_connections_are_bounded_in_all_and_per_client(models_dir: Path) -> None
 
 
 def test_half_of_all_for_one_client_by_default() -> None:
-    connections = Connections(10, None, Budget(1), 60)
+    connections = Connections(10, None, Budget(1), 60, Addresses(Settings()))
     assert [connections.opened("a") for _ in range(5)] == [None] * 5
     refused = connections.opened("a")
     assert refused
@@ -277,3 +279,12 @@ def test_half_of_all_for_one_client_by_default() -> None:
     connections.closed("a")
     assert [connections.opened("b") for _ in range(5)] == [None] * 5
     assert connections.opened("c")
+
+
+def test_a_trusted_proxy_may_have_all_and_a_subnet_of_ipv6_counts_as_one() -> None:
+    connections = Connections(10, 2, Budget(1), 60, Addresses(Settings(trusted_proxies="10.0.0.0/8")))
+    assert [connections.opened("10.0.0.1") for _ in range(5)] == [None] * 5
+    assert [connections.opened(f"2001:db8::{number}") is None for number in range(1, 4)] == [True, True, False]
+    for number in range(1, 4):
+        connections.closed(f"2001:db8::{number}")
+    assert connections.opened("2001:db8::9") is None
