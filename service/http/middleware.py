@@ -110,8 +110,9 @@ class RequestMiddleware:
                 async with answer_timeout(self._answer_timeout_s) as timer:
                     scope["timer"] = timer
                     await self._cors(handler)(scope, receive, send_with_id)
-            finally:
+            finally:  # it refers to the task, whose error may refer to the scope: a cycle with the body
                 timer = None
+                scope.pop("timer", None)
         except DigitsError as error:
             await self._cors(from_error(error, scope["path"]))(scope, receive, send_with_id)
         except ClientDisconnect:
