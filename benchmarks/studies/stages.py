@@ -69,7 +69,7 @@ class Stage:
         context = app.state.context
         self._decode, self._engine, self._stage = context.decoder.decode_inline, context.engine, stage
 
-    def take(self, headers: Headers, body: bytes, reply: Reply) -> bool:
+    def take(self, headers: Headers, body: bytes, reply: Reply, peer: str) -> bool:
         if self._stage == 0:
             reply(200, CONSTANT, ceiling.ANSWER, False)
             return True

@@ -17,7 +17,7 @@ from service.access.guesses import Guesses
 from service.access.key_file import entries_of_text, read
 from service.access.keys import secret_in
 from service.errors import DigitsError, TooManyRequests
-from tests.support.models import digits
+from tests.support.models import digits, publish
 from tests.support.refusals import check_problem
 from tests.support.server import ROOT, Server, run_to_end
 from tests.support.waiting import until
@@ -78,8 +78,10 @@ class Keyed:
 
 
 @pytest.fixture(scope="module")
-def keyed(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
-    found = Keyed(models_dir, tmp_path_factory.mktemp("keys"))
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    models = tmp_path_factory.mktemp("models")  # of its own: versions are promoted here
+    publish(models)
+    found = Keyed(models, tmp_path_factory.mktemp("keys"))
     with found.server:
         yield found
 
