@@ -16,24 +16,21 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
 import psutil
 
-ROOT = Path(__file__).parents[2]
+from benchmarks.harness.checkout import ROOT, service
+
 LOADS = {"one digit": 16, "20,000 digits": 4}  # connections that keep the service busy
 TIMES = (1, 3, 10)
 HEALTH_PAUSE_S = 0.02
-SETTINGS = {"PORT": "0", "MAX_INFLIGHT_BYTES": str(64 * 2**20), "MAX_BODY_BYTES": str(32 * 2**20)}
-SETTINGS |= {"MAX_CONNECTIONS": "1024", "MAX_CONNECTIONS_PER_CLIENT": "1000", "MODELS_DIR": str(ROOT / "models")}
+SETTINGS = {"MAX_INSTANCES": "20000", "MAX_INFLIGHT_BYTES": str(64 * 2**20), "MAX_BODY_BYTES": str(32 * 2**20)}
+SETTINGS |= {"MAX_CONNECTIONS": "1024", "MAX_CONNECTIONS_PER_CLIENT": "1000"}
 SCRIPT = """
 wrk.method = "POST"
 local file = io.open("{body}", "rb")
@@ -55,14 +52,13 @@ def main() -> None:
         for name, busy in LOADS.items():
             script, peak = written(Path(folder), name), 0.0
             for times in TIMES:
-                with service(given.root, Path(folder)) as (url, pid):
+                with service(given.root, SETTINGS) as (url, pid):
                     good, refused, health_s, memory = measure(url, pid, script, busy * times, given.seconds)
                 peak = max(peak, good)
-                print(
-                    f"| {name} | {busy * times} ({times}x) | {good:,.0f} | {good / peak:.0%} | {refused:,.0f} "
-                    f"| {health_s * 1000:.0f} ms | {memory / 2**20:,.0f} MiB |",
-                    flush=True,
-                )
+                share, answers = good / (peak or 1), f"{good:,.0f}" if good > 100 else f"{good:.1f}"
+                cells = [name, f"{busy * times} ({times}x)", answers, f"{share:.0%}", f"{refused:,.0f}"]
+                cells += [f"{health_s * 1000:.0f} ms", f"{memory / 2**20:,.0f} MiB"]
+                print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def written(folder: Path, name: str) -> Path:
@@ -76,23 +72,6 @@ def written(folder: Path, name: str) -> Path:
     file.write_bytes(body)
     script.write_text(SCRIPT.format(body=file, kind=kind, coding=coding))
     return script
-
-
-@contextmanager
-def service(root: Path, folder: Path) -> Iterator[tuple[str, int]]:
-    """A running service: its address and its process."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("DIGITS_")}
-    environ |= {f"DIGITS_{name}": value for name, value in SETTINGS.items()}
-    environ["DIGITS_FEEDBACK_PATH"] = str(folder / "f.sqlite")
-    command = ["taskset", "-c", "0", sys.executable, "-m", "service"]
-    with subprocess.Popen(command, cwd=root, env=environ, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stderr
-        url = next(found[0] for line in running.stderr if (found := re.search(r"http://\S+:\d+", line)))
-        threading.Thread(target=running.stderr.read, daemon=True).start()
-        try:
-            yield url, running.pid
-        finally:
-            running.terminate()
 
 
 def measure(url: str, pid: int, script: Path, connections: int, seconds: int) -> tuple[float, float, float, int]:

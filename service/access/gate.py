@@ -14,6 +14,7 @@ from service.settings import Settings
 OPEN = frozenset({"/", "/docs", "/openapi.json", "/favicon.ico", "/metrics"})  # what needs no key: pages, metrics,
 OPEN_BELOW = ("/static/", "/health/", "/v2/health/")  # and health
 UNCOUNTED = ("/health/", "/v2/health/", "/metrics")
+MAX_KNOWN = 1000  # clients whose keys need not be looked up again
 ADMIN_PATH = re.compile(r"/models/.*/(promote|rollback)|/v2/repository/models/.*/(load|unload)")
 SEND = "send one as Authorization: Bearer KEY, or as X-API-Key: KEY"
 ADMIN_OFF = (
@@ -43,6 +44,8 @@ class Gate:
         self.keys = Keys(settings)
         self.quotas = Quotas(settings)
         self._guesses = Guesses(settings.wrong_keys_per_min)
+        self._known: dict[tuple[str, bytes], Client] = {}  # who sends predictions, by address and secret
+        self._known_by = self.keys.in_force
         limited = self.quotas.requests or self.quotas.digits
         self.open = not (self.keys.required or limited or self.addresses.any_trusted)
 
@@ -78,13 +81,27 @@ class Gate:
 
         It does not count the request: `spend` does.
         """
-        client = self.client(peer, headers)
+        address = self.addresses.of(peer, headers) if self.addresses.any_trusted else peer
+        secret = secret_in(headers) if self.keys.required else b""
+        if self._known_by is not self.keys.in_force:
+            self._known, self._known_by = {}, self.keys.in_force
+        client = self._known.get((address, secret)) or self._meet(address, secret)
+        if client and client.key and (client.key.expired or self._guesses.suspect(network_of(address))):
+            return None
+        return client
+
+    def _meet(self, address: str, secret: bytes) -> Client | None:
+        """Who may predict, remembered for the next time; None: nobody whose key allows it."""
+        client = Client(address, network_of(address), secret)
         if self.keys.required:
-            key = self.keys.find(client.secret)
+            key = self.keys.find(secret)
             if key is None or not key.opens("predict") or self._guesses.suspect(client.name):
                 return None
             self._guesses.right(client.name, key.name)
             client.key, client.name = key, f"key {key.name}"
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        self._known[address, secret] = client
         return client
 
     def spend(self, client: Client, digits: int) -> bool:

@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from hmac import compare_digest
@@ -49,6 +49,10 @@ class Key:
         """Whether calls of this scope are open to it."""
         return scope in self.scopes or ADMIN in self.scopes
 
+    @property
+    def expired(self) -> bool:
+        return self.expires is not None and datetime.now(UTC).date() > self.expires
+
 
 class Keys:
     """The keys in force.
@@ -57,6 +61,7 @@ class Keys:
         settings: `admin_key`, `keys`, `keys_path`.
 
     Attributes:
+        in_force: keys by the SHA-256 of their secrets; another mapping after each change.
         required: whether predictions and feedback need a key.
         any: whether there is any key, so that it is worth looking for one in a request.
 
@@ -73,24 +78,20 @@ class Keys:
             self._fixed |= _in_force(entries_of_text(settings.keys.get_secret_value()))
         self._path: Path | None = settings.keys_path
         self._identity = identity(self._path) if self._path else None
-        self._keys = self._fixed | (_in_force(read(self._path)) if self._path else {})
+        self.in_force: Mapping[bytes, Key] = self._fixed | (_in_force(read(self._path)) if self._path else {})
         self.required = bool(settings.keys or self._path)
         self.any = self.required or bool(self._fixed)
 
     @property
     def opens_admin(self) -> bool:
         """Whether there is a key with which admin calls can be made, or one may come."""
-        return self._path is not None or any(ADMIN in key.scopes for key in self._keys.values())
+        return self._path is not None or any(ADMIN in key.scopes for key in self.in_force.values())
 
     def find(self, secret: bytes) -> Key | None:
         """The key with this secret; None if there is none, or if it has expired."""
         digest = hashlib.sha256(secret).digest()
-        key = self._keys.get(digest)
-        if key is None or not compare_digest(key.digest, digest):
-            return None
-        if key.expires and datetime.now(UTC).date() > key.expires:
-            return None
-        return key
+        key = self.in_force.get(digest)
+        return None if key is None or not compare_digest(key.digest, digest) or key.expired else key
 
     def reload(self) -> None:
         """Read the file again if it has changed, off the event loop. One that cannot be read changes nothing."""
@@ -105,7 +106,7 @@ class Keys:
             log.error("The API keys stay as they were: %s", error)
         else:
             log.info("%d API keys are in force", len(keys))
-            self._keys = keys
+            self.in_force = keys
         self._identity = found
 
 

@@ -20,10 +20,15 @@ from service.engine.version import LoadedVersion
 from service.errors import DigitsError
 from service.problems import from_error, internal_error
 from service.server.exchange import Headers, Reply
+from service.telemetry.request_ids import is_valid
 
 log = logging.getLogger("service")
 
 METHOD, PATH = "POST", "/predict"
+GOOD = (
+    b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\nx-content-type-options: nosniff\r\n"
+)
+NOSNIFF = (b"x-content-type-options", b"nosniff")
 ASGI_ONLY = {b"content-encoding", b"expect", b"origin", b"sec-fetch-site", b"x-model-version"}
 
 
@@ -43,10 +48,12 @@ class FastPath:
 
     def take(self, headers: Headers, body: bytes, reply: Reply, peer: str = UNKNOWN) -> bool:
         """Whether the fast path accepts the request; then `reply` is called exactly once, now or later."""
-        began_ns, content_type = perf_counter_ns(), b""
+        began_ns, content_type, request_id = perf_counter_ns(), b"", b""
         for name, value in headers:
             if name == b"content-type":
                 content_type = value
+            elif name == b"x-request-id" and not request_id:
+                request_id = value if is_valid(value) else b""
             elif name in ASGI_ONLY or (name == b"accept" and value not in PLAIN):
                 return False
         gate, client = self._gate, None
@@ -64,7 +71,7 @@ class FastPath:
             if client is not None and not gate.spend(client, len(pixels)):  # type: ignore[union-attr]
                 return False
             address = peer if client is None else client.label
-            Request(self, version, self._ids.of(headers), began_ns, reply, address).join(pixels)
+            Request(self, version, request_id or self._ids.new(), began_ns, reply, address).join(pixels)
         except Exception:  # noqa: BLE001 - the ASGI path meets the same error and reports it
             return False
         self.drain.inside += 1
@@ -88,7 +95,7 @@ class Request(InlineInference):
         return as_json(self.version, probabilities)
 
     def send(self, body: bytes) -> None:
-        self._answer(200, b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body), body)
+        self._answer(200, GOOD % (len(body), self.request_id), body)
 
     def fail(self, error: BaseException) -> None:
         if isinstance(error, DigitsError):
@@ -96,13 +103,13 @@ class Request(InlineInference):
         else:  # the caller gets an id to report, the log gets the traceback
             log.error("request %s failed", self.request_id.decode(), exc_info=error)
             response = internal_error(PATH)
-        head = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
+        headers = [*response.raw_headers, (b"x-request-id", self.request_id), NOSNIFF]
+        head = b"".join(b"%b: %b\r\n" % header for header in headers)
         self._answer(response.status_code, head, bytes(response.body))
 
     def _answer(self, status: int, head: bytes, body: bytes) -> None:
         path = self._path
         path.drain.inside -= 1
-        head = b"%bx-request-id: %b\r\nx-content-type-options: nosniff\r\n" % (head, self.request_id)
         self._reply(status, head, body, path.drain.leaving)
         seconds = (perf_counter_ns() - self._began_ns) / 1e9
         path.requests.note(METHOD, PATH, PATH, status, seconds, self.request_id, self._client)

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service.concurrency import give_way
+from service.concurrency import Waiters, give_way
 from service.errors import RunTimeout, Unavailable
 from service.telemetry.statistics import Execution
 
@@ -43,6 +43,7 @@ class AdmissionLimit:
     def __init__(self, max_rows: int) -> None:
         self.max_rows = max_rows
         self.rows = 0
+        self._waiters = Waiters()
 
     @property
     def full(self) -> bool:
@@ -51,12 +52,21 @@ class AdmissionLimit:
 
     def acquire(self, rows: int) -> None:
         """Reserve `rows`. Raises Unavailable where they do not fit; an empty queue admits any request."""
-        if self.rows and self.rows + rows > self.max_rows:
+        if not self._fits(rows):
             raise Unavailable(f"The queue is full: {self.rows} digits are waiting. Try again in a second.")
         self.rows += rows
 
+    async def take(self, rows: int) -> None:
+        """The same, but where they do not fit, wait for a second at most until they do."""
+        await self._waiters.until(lambda: self._fits(rows))
+        self.acquire(rows)
+
     def release(self, rows: int) -> None:
         self.rows -= rows
+        self._waiters.wake()
+
+    def _fits(self, rows: int) -> bool:
+        return not self.rows or self.rows + rows <= self.max_rows
 
 
 class Batcher:
@@ -90,7 +100,7 @@ class Batcher:
         """
         count = len(rows)
         if count > self.inline_rows:
-            self._admission.acquire(count)
+            await self._admission.take(count)
             try:
                 return await self._run_in_thread(rows)
             finally:

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope
 
 from service.concurrency import BIG_BYTES
 from service.errors import PayloadTooLarge, RequestTimeout
-from service.http.compression import check_encoding, decompress, decompress_small
+from service.http.compression import check_encoding, decompress, decompress_small, promised_bytes
 from service.server.budget import Lease
 from service.settings import Settings
 
@@ -34,7 +34,8 @@ async def read_body(scope: Scope, receive: Receive, settings: Settings, max_byte
         PayloadTooLarge: over the limit by its Content-Length (checked before reading), as received, or decompressed.
         RequestTimeout: it did not arrive in time.
         UnsupportedEncoding: its Content-Encoding is neither gzip nor deflate.
-        Unavailable: the bodies of other requests take all the memory that bodies may have; nothing was read.
+        Unavailable: the bodies of other requests take all the memory that bodies may have, for a second already;
+            nothing was read, or nothing unpacked.
         ClientDisconnect: the client disconnected before the end.
     """
     limit, encoding = min(settings.max_body_bytes, max_bytes or settings.max_body_bytes), b""
@@ -46,7 +47,7 @@ async def read_body(scope: Scope, receive: Receive, settings: Settings, max_byte
         if name == b"content-length":
             if not value.isdigit() or (size := int(value[:20])) > limit:
                 raise PayloadTooLarge(_too_large(limit))
-            lease.hold(size)
+            await lease.take(size)
         elif name == b"content-encoding":
             encoding = b"%b,%b" % (encoding, value) if encoding else value
     encoding = check_encoding(encoding)
@@ -57,6 +58,7 @@ async def read_body(scope: Scope, receive: Receive, settings: Settings, max_byte
         return body
     unpacked = decompress_small(body, encoding, limit)
     if unpacked is None:
+        await lease.take(len(body) + min(promised_bytes(body, encoding), limit))
         unpacked = await until_disconnect(decompress(body, encoding, limit, lease.hold), receive)
     return unpacked
 

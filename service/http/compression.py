@@ -53,6 +53,11 @@ def decompress_small(body: bytes, encoding: bytes, limit: int) -> bytes | None:
     return found.getvalue()
 
 
+def promised_bytes(body: bytes, encoding: bytes) -> int:
+    """How many bytes a body says that it unpacks to, at its end (RFC 1952, section 2.3.1); 0 where it does not say."""
+    return 0 if encoding == b"deflate" else int.from_bytes(body[-4:], "little")
+
+
 async def decompress(body: bytes, encoding: bytes, limit: int, hold: Callable[[int], None]) -> bytes:
     """Decompress a body, in threads, in steps of 4 MiB.
 
@@ -68,20 +73,23 @@ async def decompress(body: bytes, encoding: bytes, limit: int, hold: Callable[[i
         Exception: whatever `hold` raises.
     """
     found, pieces = BytesIO(), _pieces(body, _window_bits(body, encoding))
+    promised = promised_bytes(body, encoding)
 
-    def step() -> bool:
-        end = found.tell() + STEP_BYTES
+    def step(end: int) -> bool:
         for piece in pieces:
             found.write(piece)
             _check_size(found.tell(), limit)
-            if found.tell() >= end:
+            if found.tell() > end:
                 return True
         return False
 
     more = True
     while more:
-        hold(len(body) + min(found.tell() + STEP_BYTES, limit))
-        more = await asyncio.to_thread(step)
+        end = (size := found.tell()) + STEP_BYTES
+        if promised and size <= promised:
+            end = min(end, promised)
+        hold(len(body) + min(end, limit))
+        more = await asyncio.to_thread(step, end)
     return found.getvalue()  # makes no copy
 
 

@@ -2,11 +2,13 @@
 
 A lease is taken before a body is read, and grows before it is decompressed further. Small bodies are free: there are at
 most as many of them as connections, so that ordinary requests pass while large ones are refused.
+
+A request whose body has not been read yet, or not been unpacked, waits a moment for what others give back.
 """
 
 from __future__ import annotations
 
-from service.concurrency import BIG_BYTES
+from service.concurrency import BIG_BYTES, Waiters
 from service.errors import Unavailable
 
 RETRY_AFTER_S = 1
@@ -29,14 +31,16 @@ class Budget:
 
     Attributes:
         used: bytes that they hold.
+        waiters: requests that wait for bytes.
     """
 
-    __slots__ = ("_of_clients", "most", "used")
+    __slots__ = ("_of_clients", "most", "used", "waiters")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.used = 0
         self._of_clients: dict[str, int] = {}
+        self.waiters = Waiters()
 
     def allows(self, lease: Lease, more: int) -> bool:
         """Whether this lease may grow by `more` bytes."""
@@ -53,6 +57,8 @@ class Budget:
             self._of_clients[client] = held
         else:
             self._of_clients.pop(client, None)
+        if size < 0:
+            self.waiters.wake()
 
 
 class Lease:
@@ -84,6 +90,12 @@ class Lease:
         if not self._budget.allows(self, size - self.size):
             raise Unavailable(REFUSED.format(self._budget.most), RETRY_AFTER_S)
         self.set(size)
+
+    async def take(self, size: int) -> None:
+        """The same, but where others hold too much, wait for a second at most until they hold less."""
+        if size > BIG_BYTES and size > self.size:
+            await self._budget.waiters.until(lambda: self._budget.allows(self, size - self.size))
+        self.hold(size)
 
     def set(self, size: int) -> None:
         """Hold exactly this many bytes, which are there already."""

@@ -75,6 +75,7 @@ class Connection(HttpToolsProtocol):
     _running: RequestResponseCycle | None = None  # the one that ASGI was given last
     _unread: Lease | None = None  # of the memory of answers that wait here because the client reads too slowly
     _refused = False  # one connection too many: its first bytes are answered with `_last`
+    _address = "-"  # of the client; it stays "-" for one without, on a Unix socket
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -86,11 +87,13 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if self.client:
+            self._address = self.client[0]
         self.flow = Flow(transport, self.pipeline, self._unparsed)
         self._encrypted = transport.get_extra_info("sslcontext") is not None
         self._limits = Limits(self.timeout_keep_alive, self.loop.time())
         self._timer = self.loop.call_later(min(HEAD_TIMEOUT_S, self.timeout_keep_alive), self._check_times)
-        if self._open and (too_many := self._open.opened(self._address())):
+        if self._open and (too_many := self._open.opened(self._address)):
             self._refuse(too_many)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -98,7 +101,7 @@ class Connection(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
         if self._open:
-            self._open.closed(self._address())
+            self._open.closed(self._address)
         if self._unread:
             self._unread.close()
         self._unparsed.clear()
@@ -129,7 +132,8 @@ class Connection(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             if self._unparsed:
@@ -146,7 +150,7 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client reads more slowly than it is answered: what waits for it counts as memory that it holds."""
         if self._open:
-            self._unread = self._unread or self._open.lease(self._address())
+            self._unread = self._unread or self._open.lease(self._address)
             self._unread.set(self.transport.get_write_buffer_size())
         self._restart_timer(0)
         super().pause_writing()
@@ -160,10 +164,6 @@ class Connection(HttpToolsProtocol):
         """The service ends: as super() does it, and a client that reads nothing of its answer is left soon."""
         super().shutdown()
         self._restart_timer(0)
-
-    def _address(self) -> str:
-        """Of the client; "-" for one without, on a Unix socket."""
-        return self.client[0] if self.client else "-"
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -221,7 +221,7 @@ class Connection(HttpToolsProtocol):
         if self._requests:
             path = url[:LOGGED_PATH_BYTES].decode("latin-1") or "-"
             self._requests.note(
-                method.decode() or "-", path, "unmatched", rejection.status, 0.0, request_id, self._address()
+                method.decode() or "-", path, "unmatched", rejection.status, 0.0, request_id, self._address
             )
         return rejection.response(url, request_id, with_body=method != b"HEAD")
 

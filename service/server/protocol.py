@@ -89,7 +89,10 @@ class Protocol(Connection):
         limits.packet_bytes = len(data)
         limits.head_bytes += len(data)
         try:
-            self._feed(data)
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as stopped:
+                self._feed_without_offer(memoryview(data)[stopped.args[0] :])
         except HttpParserCallbackError as error:
             rejection = self._rejection_of(error)
         except HttpParserError:
@@ -198,12 +201,16 @@ class Protocol(Connection):
         exchange, before = self._exchange, self.cycle
         exchange.response_complete = False
         self.cycle = exchange  # type: ignore[assignment]
-        if self._fast_path.take(self.headers, body, self.reply, self._address()):  # type: ignore[union-attr]
+        taken = False
+        try:
+            taken = self._fast_path.take(self.headers, body, self.reply, self._address)  # type: ignore[union-attr]
+        finally:
+            if not taken:
+                exchange.response_complete = True
+                self.cycle = before
+        if taken:
             self._held = None
-            return True
-        exchange.response_complete = True
-        self.cycle = before
-        return False
+        return taken
 
     def _pass_to_asgi(self) -> None:
         held, self._held = self._held, None
@@ -245,21 +252,21 @@ class Protocol(Connection):
         self._own_host = host
         return False
 
-    def _feed(self, data: bytes | memoryview) -> None:
-        """Parse; where the parser stops at an offer to upgrade, parse that head again without the offer."""
+    def _feed_without_offer(self, rest: memoryview) -> None:
+        """The parser has stopped at an offer to upgrade: parse that head again without the offer, and what follows."""
         while True:
+            self._offers_upgrade = False
+            head = [
+                b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+            ]
+            head += [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+            self.parser = new_parser(self)
+            self.parser.feed_data(b"".join(head) + b"\r\n")
             try:
-                self.parser.feed_data(data)
+                self.parser.feed_data(rest)
                 return
             except HttpParserUpgrade as stopped:
-                self._offers_upgrade = False
-                data = memoryview(data)[stopped.args[0] :]
-                head = [
-                    b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
-                ]
-                head += [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
-                self.parser = new_parser(self)
-                self.parser.feed_data(b"".join(head) + b"\r\n")
+                rest = rest[stopped.args[0] :]
 
     def _rejection_of(self, error: HttpParserCallbackError) -> Rejection:
         """What one of our own callbacks raised: a refusal, or an error of ours."""

@@ -23,14 +23,14 @@ class RequestIds:
     def of(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         """The id of an HTTP request. Header names are in lower case."""
         for name, value in headers:
-            if name == b"x-request-id" and VALID.fullmatch(value):
+            if name == b"x-request-id" and is_valid(value):
                 return bytes(value)
         return self.new()
 
     def of_grpc(self, metadata: Mapping[str, str]) -> bytes:
         """The id of a gRPC call with this metadata."""
-        given = metadata.get("x-request-id", "")
-        return given.encode() if is_valid(given) else self.new()
+        given = metadata.get("x-request-id", "").encode()
+        return given if is_valid(given) else self.new()
 
     def new(self) -> bytes:
         """A new id."""
@@ -40,6 +40,6 @@ class RequestIds:
         return self._unused.pop()
 
 
-def is_valid(text: str) -> bool:
-    """Whether a text is a valid request id: 1 to 128 visible ASCII characters."""
-    return text.isascii() and bool(VALID.fullmatch(text.encode()))
+def is_valid(given: bytes) -> bool:
+    """Whether these bytes are a valid request id: 1 to 128 visible ASCII characters."""
+    return VALID.fullmatch(given) is not None

@@ -26,6 +26,7 @@ import uvloop
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
+from service import concurrency
 from service.app import create_app
 from service.engine.model import Model
 from service.engine.version import LoadedVersion
@@ -183,7 +184,8 @@ def holders(found: list[object]) -> list[str]:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> FastAPI:
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+    monkeypatch.setattr(concurrency, "WAIT_S", 0.01)
     publish(tmp_path)
     limits = {"max_instances": 1000, "max_body_bytes": 4_000_000, "body_timeout_s": 1}
     return create_app(Settings(models_dir=tmp_path, feedback_path=tmp_path / "feedback.sqlite", **limits))  # type: ignore[arg-type]

@@ -289,8 +289,8 @@ class GrpcServer:
 
     def _message_id(self, request: Message, metadata: Metadata) -> bytes:
         """The message's own id, if it is valid and the metadata have no x-request-id; otherwise empty."""
-        own = str(getattr(request, "id", ""))
-        return own.encode() if "x-request-id" not in metadata and is_valid(own) else b""
+        given = str(getattr(request, "id", "")).encode()
+        return given if "x-request-id" not in metadata and is_valid(given) else b""
 
     def _note(self, name: str, status: int, seconds: float, request_id: bytes, client: Client) -> None:
         route = f"/{SERVICE}/{name}"

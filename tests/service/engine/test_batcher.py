@@ -313,6 +313,21 @@ def test_batchers_share_a_queue() -> None:
     assert queue.rows == 0
 
 
+def test_a_big_array_waits_a_moment_for_room() -> None:
+    queue = AdmissionLimit(10)
+
+    async def wait() -> None:
+        queue.acquire(8)
+        waiting = asyncio.ensure_future(queue.take(3))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        queue.release(8)
+        await waiting
+
+    run_(wait())
+    assert queue.rows == 3
+
+
 def test_no_rows_are_answered_with_none() -> None:
     doubler, queue, _ = batcher()
     assert len(run_(doubler.submit(numbered(0, 0)))) == 0

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service import concurrency
 from service.engine.engine import Engine
 from service.errors import DigitsError, ModelBroken, NoSuchModel, ProviderUnavailable
 from service.repository.repository import Repository
@@ -158,7 +159,8 @@ def test_requests_in_flight_end_on_the_version_they_began_with(tmp_path: Path) -
     live.close()
 
 
-def test_all_models_share_one_queue(tmp_path: Path) -> None:
+def test_all_models_share_one_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "WAIT_S", 0)
     publish(tmp_path)
     publish(tmp_path, name="letters")
     live = engine(tmp_path, max_queue_rows=1000)

@@ -15,7 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import BadRequest, PayloadTooLarge, UnsupportedEncoding
-from service.http.compression import INLINE_BYTES, check_encoding, compress, decompress, decompress_small
+from service.http.compression import (
+    INLINE_BYTES,
+    PIECE_BYTES,
+    STEP_BYTES,
+    check_encoding,
+    compress,
+    decompress,
+    decompress_small,
+)
 from service.settings import Settings
 from tests.support.asgi import call
 from tests.support.bodies import as_json
@@ -42,7 +50,7 @@ def unpacked(body: bytes, encoding: bytes, limit: int = 10**9) -> bytes:
     held: list[int] = []
     whole = asyncio.run(decompress(body, encoding, limit, held.append))
     assert small in (whole, None)
-    assert held[-1] >= len(body) + min(len(whole), limit)  # what is there was asked for before
+    assert held[-1] + PIECE_BYTES >= len(body) + min(len(whole), limit)  # what is there was asked for before
     return whole
 
 
@@ -90,6 +98,14 @@ def test_gzip_of_several_members(sizes: tuple[int, ...]) -> None:
     for wrong in (packed[:-1], packed + b"x", packed + gzip.compress(b"a")[:5]):
         with pytest.raises(BadRequest):
             unpacked(wrong, b"gzip")
+
+
+@pytest.mark.parametrize("size", [STEP_BYTES - 1, STEP_BYTES, STEP_BYTES + 1, 10_000_000])
+def test_no_more_memory_is_asked_for_than_a_gzip_needs(size: int) -> None:
+    """Or it would be refused half-way although all that it says it unpacks to is reserved."""
+    body, held = gzip.compress(bytes(size)), []
+    asyncio.run(decompress(body, b"gzip", 10**9, held.append))
+    assert held[-1] == len(body) + size
 
 
 def test_gzip_of_very_many_members_is_refused() -> None:
