@@ -17,6 +17,7 @@ from service.access.gate import Gate
 from service.access.hosts import Hosts
 from service.api import admin, feedback, health, metrics, models, pages, predict
 from service.api.fast_path import FastPath
+from service.api.schemas import operation_id
 from service.context import Context
 from service.engine.engine import Engine
 from service.engine.watcher import Watcher
@@ -83,6 +84,7 @@ def create_app(settings: Settings | None = None, beat: Beat | None = None) -> Fa
         description=DESCRIPTION,
         lifespan=_lifespan(context, access, grpc.server_for(context), beat),
         max_body_size=settings.max_body_bytes,
+        generate_unique_id_function=operation_id,
         docs_url=None,  # pages.py serves it without a CDN
         redoc_url=None,
         redirect_slashes=False,  # redirects would trust the Host header

@@ -21,6 +21,7 @@ EMPTY_IS_NONE = (
     "client_requests_per_s",
     "client_digits_per_s",
     "max_connections_per_client",
+    "max_grpc_connection_s",
 )
 AUTO_WORKERS = 0  # until server/resources.py has counted the CPUs
 MIN_KEY_CHARS = 16  # of a key that a person has chosen
@@ -163,8 +164,8 @@ class Settings(BaseSettings):
         75,
         ge=1,
         le=86400,
-        description="Time for which a connection may stay open without a request, in seconds. Longer than the "
-        "load balancer's, which must close first.",
+        description="Time for which a connection, of gRPC too, may stay open without a request, in seconds. Longer "
+        "than the load balancer's, which must close first.",
     )
     grpc_ping_s: float = Field(
         60,
@@ -176,6 +177,13 @@ class Settings(BaseSettings):
     min_grpc_ping_s: float = Field(
         5, ge=0.1, le=86400, description="Shortest time between two pings of a gRPC client, in seconds."
     )
+    max_grpc_connection_s: float | None = Field(
+        None,
+        ge=1,
+        le=10**6,
+        description="Age at which a gRPC client is asked to connect anew, in seconds, so that clients spread over "
+        "instances that came later. None: never.",
+    )
     max_inflight_bytes: int = Field(
         256 * 2**20,
         ge=1024,
@@ -183,7 +191,11 @@ class Settings(BaseSettings):
         "One client may hold half.",
     )
     max_connections: int = Field(
-        4096, ge=1, le=1_000_000, description="Maximum open HTTP connections, per worker; more are answered with 503."
+        4096,
+        ge=1,
+        le=1_000_000,
+        description="Maximum open connections, per worker, of HTTP and of gRPC each; more are answered with 503, or "
+        "closed.",
     )
     max_connections_per_client: int | None = Field(
         None, ge=1, description="Maximum open HTTP connections of one address, per worker. None: half of all."

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api.answers import csv_body, json_body
-from service.api.schemas import PREDICT_OPENAPI, Predictions, problem_responses
+from service.api.schemas import PREDICT_OK, PREDICT_OPENAPI, Predictions, problem_responses
 from service.context import Context
 from service.digits import Probabilities
 from service.engine.inference import Inference
@@ -76,7 +76,7 @@ def router(predict: Predict) -> APIRouter:
         summary="Classify digits",
         response_model=Predictions,
         responses={
-            200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+            200: PREDICT_OK,
             **problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503, 504),
         },
         openapi_extra=PREDICT_OPENAPI,

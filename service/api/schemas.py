@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.inputs.decoder import SCHEMAS
@@ -167,6 +169,22 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": PROBLEMS[status], "content": schema} for status in statuses}
 
 
+def operation_id(route: APIRoute) -> str:
+    """The name that generated clients give to a call: get_models_name for GET /models/{name}."""
+    return "_".join([min(route.methods or ("get",)).lower(), *re.findall(r"\w+", route.path_format)])
+
+
+PREDICT_OK: dict[str, Any] = {
+    "content": {"text/csv": {"schema": {"type": "string"}}},
+    "headers": {"x-request-id": {"description": "Identifies the prediction.", "schema": {"type": "string"}}},
+    "links": {
+        "correct": {
+            "operationId": "post_feedback",
+            "requestBody": {"request_id": "$response.header.x-request-id", "label": 3},
+            "description": "Say what a digit of this request really is.",
+        }
+    },
+}
 PREDICT_OPENAPI: dict[str, Any] = {
     "requestBody": {
         "required": True,

@@ -16,6 +16,7 @@ from h2.events import (
     Event,
     PingAckReceived,
     PingReceived,
+    RemoteSettingsChanged,
     ResponseReceived,
     StreamEnded,
     StreamReset,
@@ -39,6 +40,7 @@ class RawGrpc:
 
     Attributes:
         sent: bytes of messages, by stream.
+        greeted: whether the service has sent its settings.
         pongs, pinged: answers to our pings, and the service's pings.
         ended: the error code of the service's GOAWAY.
         statuses: gRPC's status codes of the streams that have ended; -1: reset without one.
@@ -53,6 +55,7 @@ class RawGrpc:
         self.http.initiate_connection()
         self.sent: dict[int, int] = {}
         self.statuses: dict[int, int] = {}
+        self.greeted = False
         self.pongs = self.pinged = 0
         self.ended: int | None = None
         self.flush()
@@ -104,11 +107,20 @@ class RawGrpc:
         self._socket.settimeout(max(seconds, 0.001))
         with suppress(TimeoutError):
             while data := self._socket.recv(2**16):
-                for event in self.http.receive_data(data):
+                for event in self._events(data):
                     self._note(event)
                 self._socket.settimeout(0.001)
         self._socket.settimeout(PATIENCE_S)
         self.flush()
+
+    def _events(self, data: bytes) -> list[Event]:
+        try:
+            return list(self.http.receive_data(data))
+        except ProtocolError as error:
+            if "RECV_PING" not in str(error):
+                raise
+            self.ended = self.ended or 0  # gRPC pings behind GOAWAY, which h2 takes for the end
+            return []
 
     def _may_send(self, stream: int, at_most: int) -> bool:
         return stream not in self.statuses and self.sent[stream] < at_most
@@ -120,6 +132,8 @@ class RawGrpc:
                 self.statuses[event.stream_id] = int(status)
         elif isinstance(event, (StreamEnded, StreamReset)):
             self.statuses.setdefault(event.stream_id, -1)
+        elif isinstance(event, RemoteSettingsChanged):
+            self.greeted = True
         elif isinstance(event, PingAckReceived):
             self.pongs += 1
         elif isinstance(event, PingReceived):

@@ -38,6 +38,7 @@ log = logging.getLogger("service")
 
 GRACE_S = 30.0
 PING_TIMEOUT_MS = 20_000
+HANDSHAKE_TIMEOUT_MS = 10_000  # of TLS and of HTTP/2; as HTTP has it
 QUIET_S, MAX_HOLD_S = 0.01, 0.1  # before the stop: without a new call, and at most
 GOAWAY_S = 0.02  # for clients to receive it
 MAX_CONCURRENT_PER_STREAM = 64  # requests
@@ -99,8 +100,13 @@ class GrpcServer:
             ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
             ("grpc.keepalive_permit_without_calls", 1),  # clients may ping idle connections, too
             ("grpc.http2.min_ping_interval_without_data_ms", round(self._settings.min_grpc_ping_s * 1000)),
+            ("grpc.max_connection_idle_ms", round(self._settings.keep_alive_s * 1000)),
+            ("grpc.max_allowed_incoming_connections", self._settings.max_connections),
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
             ("grpc.http2.bdp_probe", 0),  # or windows grow to megabytes for messages that nobody waits for
         ]
+        if age_s := self._settings.max_grpc_connection_s:
+            options.append(("grpc.max_connection_age_ms", round(age_s * 1000)))
         self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=self._settings.max_connections)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host

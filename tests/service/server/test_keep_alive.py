@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,32 @@ def test_an_idle_connection(models_dir: Path, tmp_path: Path, keep_alive_s: int,
         except TimeoutError:
             assert open_after_2s
         connection.settimeout(PATIENCE_S)
+
+
+@pytest.mark.parametrize("setting", ["keep_alive_s", "max_grpc_connection_s"])
+def test_a_grpc_connection_ends_when_it_is_idle_or_old(models_dir: Path, tmp_path: Path, setting: str) -> None:
+    settings = {"grpc_port": 0, setting: 1, "feedback_path": tmp_path / "f.sqlite"}
+    with Server(models_dir, **settings) as server, RawGrpc(grpc_port(server)) as client:
+        until(lambda: client.receive(0.05) or client.ended is not None)
+
+
+def test_grpc_connections_are_as_many_as_those_of_http_may_be(models_dir: Path, tmp_path: Path) -> None:
+    settings = {"grpc_port": 0, "max_connections": 4, "feedback_path": tmp_path / "f.sqlite"}
+    with Server(models_dir, **settings) as server, ExitStack() as open_ones:
+        for _ in range(4):
+            open_ones.enter_context(RawGrpc(grpc_port(server))).receive(0.2)
+        with RawGrpc(grpc_port(server)) as another, suppress(OSError):
+            another.receive(1)
+        assert not another.greeted
+        open_ones.close()
+        until(lambda: greeted(grpc_port(server)))
+
+
+def greeted(port: int) -> bool:
+    """Whether a new connection is served."""
+    with RawGrpc(port) as client:
+        client.receive(0.5)
+        return client.greeted
 
 
 @pytest.mark.parametrize(("min_ping_s", "allowed"), [(0.1, True), (30, False)])

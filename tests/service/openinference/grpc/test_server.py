@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,8 +33,10 @@ from tests.support.grpc_client import address, code_of, found, images, pixels, r
 from tests.support.models import digit, digits
 from tests.support.refusals import LIMITS
 from tests.support.server import PATIENCE_S, ROOT, Server, environment, run_to_end
+from tests.support.waiting import until
 from tests.support.workers import worker_of
 
+REQUESTS = "digits_request_duration_seconds_count"
 WANTED = [3, 1, 4, 1, 5, 9, 2, 6]
 
 
@@ -154,6 +157,36 @@ def test_calls_are_counted_with_those_over_http(client: Any, running: Server) ->
     client.infer("digits", pixels(digits(3)))
     assert code_of(client.infer, "nothing", pixels(digits(3))) == "NOT_FOUND"
     assert [value(one) for one in lines] == [number + 1 for number in before]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [9_000, 30])  # digits that take long to run, pictures that take long to read
+def test_the_work_for_a_client_that_left_ends(models: Path, tmp_path: Path, count: int) -> None:
+    """Sooner or later a client leaves in the middle of the work, and then not all of its digits are answered."""
+    if count == 30:
+        inputs = images([as_image(np.tile(digit(3), (100, 100)))] * count)
+    else:
+        inputs = pixels(np.zeros((count, 784), np.uint8))
+    left_at_s = itertools.cycle((0.03, 0.06, 0.1, 0.2))
+    with (
+        Server(models, grpc_port=0, feedback_path=tmp_path / "f.sqlite") as server,
+        triton.InferenceServerClient(address(server)) as client,
+    ):
+
+        def total(name: str, label: str = "") -> float:
+            found = (line.rsplit(" ", 1) for line in server.client.get("/metrics").text.splitlines())
+            return sum(float(number) for key, number in found if key.startswith(name) and label in key)
+
+        def unfinished() -> bool:
+            digits_before, left_before = total("digits_predictions_total"), total(REQUESTS, 'status="499"')
+            call = client.async_infer("digits", inputs, lambda result, error: None)
+            time.sleep(next(left_at_s))
+            call.cancel()
+            until(lambda: total("digits_queue_rows") == 0)
+            left = total(REQUESTS, 'status="499"') > left_before
+            return left and total("digits_predictions_total") < digits_before + count
+
+        until(unfinished)
 
 
 def test_every_answer_has_an_id(running: Server) -> None:
