@@ -218,6 +218,7 @@ def _lifespan(context: Context, access: AccessLog, grpc_server: Any, beat: Beat 
         context.engine.close()
         context.volume.close()
         await context.feedback.close()
+        await context.gate.quotas.close()
         logs.flush()
 
     return lifespan

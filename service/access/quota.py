@@ -43,11 +43,13 @@ class Counter:
         self.shared = bool(url)
         self._silent_until = 0.0
         if url:
+            from redis.asyncio import ConnectionPool  # 0.1 s, for those who have a Redis
+
+            self._pool = ConnectionPool.from_url(
+                url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+            )
             redis = limits.aio.storage.RedisStorage(
-                f"async+{url}",
-                implementation="redispy",
-                socket_timeout=REDIS_TIMEOUT_S,
-                socket_connect_timeout=REDIS_TIMEOUT_S,
+                f"async+{url}", implementation="redispy", connection_pool=self._pool
             )
             self._shared = limits.aio.strategies.SlidingWindowCounterRateLimiter(redis)
         else:
@@ -67,6 +69,11 @@ class Counter:
             self._silent_until = monotonic() + REDIS_PAUSE_S
             log.error("Limits per client are off for %g s: Redis fails (%s)", REDIS_PAUSE_S, type(error).__name__)
             return True
+
+    async def close(self) -> None:
+        """Close the connections to Redis."""
+        if self.shared:
+            await self._pool.disconnect()
 
     async def reset_s(self, item: RateLimitItemPerSecond, client: str) -> int:
         """Seconds until the client has some of its limit again."""
@@ -181,4 +188,5 @@ class Quotas:
 
         self.requests = per_window(settings.client_requests_per_s, "requests", "request")
         self.digits = per_window(settings.client_digits_per_s, "digits", "digit")
+        self.close = counter.close
         self.corrections = Quota(counter, "corrections", settings.client_corrections_per_h, HOUR_S, "correction")
