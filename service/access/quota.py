@@ -49,7 +49,9 @@ class Counter:
                 url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
             )
             redis = limits.aio.storage.RedisStorage(
-                f"async+{url}", implementation="redispy", connection_pool=self._pool
+                f"async+{url}",
+                implementation="redispy",
+                connection_pool=self._pool,  # type: ignore[arg-type]
             )
             self._shared = limits.aio.strategies.SlidingWindowCounterRateLimiter(redis)
         else:
