@@ -14,6 +14,7 @@ before it passes it on.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,8 +28,7 @@ class Value:
 
     Attributes:
         value: a number or an array, as float64.
-        name: for drawings.
-        parents: what it was computed from; none for an input or a parameter.
+        name, parents: for drawings; what it was computed from, nothing for an input or a parameter.
         bar: its error signal, of the shape of `value`; 0 until `backward`.
     """
 
@@ -91,9 +91,7 @@ def constant(value: Value | ArrayLike) -> Value:
     return value if isinstance(value, Value) else Value(value)
 
 
-def elementwise(
-    name: str, f: Callable[[Array], Array], derivative: Callable[[Array, Array], Array]
-) -> Callable[[Value], Value]:
+def elementwise(name: str, f: Any, derivative: Any) -> Callable[[Value], Value]:
     """A function of each element, by its derivative at z, where it has the value y."""
 
     def of(v: Value) -> Value:
@@ -105,10 +103,10 @@ def elementwise(
 
 exp = elementwise("exp", np.exp, lambda _, y: y)
 log = elementwise("log", np.log, lambda z, _: 1 / z)
-absolute = elementwise("|·|", np.abs, lambda z, _: (z > 0) * 1.0 - (z < 0))
+absolute = elementwise("|·|", np.abs, lambda z, _: np.sign(z))
 sigmoid = elementwise("σ", lambda z: 0.5 + 0.5 * np.tanh(z / 2), lambda _, y: y * (1 - y))  # 1 / (1 + e^-z)
 tanh = elementwise("tanh", np.tanh, lambda _, y: 1 - y**2)
-relu = elementwise("ReLU", lambda z: np.maximum(0, z), lambda z, _: (z > 0) * 1.0)  # at 0, as everywhere, 0
+relu = elementwise("ReLU", lambda z: np.maximum(0, z), lambda z, _: z > 0)  # at 0, as everywhere, 0
 
 
 def total(v: Value, axis: int | None = None) -> Value:
@@ -149,5 +147,4 @@ def backward(result: Value) -> None:
 def _summed_to(shape: tuple[int, ...], signal: Array) -> Array:
     """What was copied along an axis, to fit (broadcast), gets the sum of what comes back."""
     signal = signal.sum(axis=tuple(range(signal.ndim - len(shape))))
-    copied = tuple(at for at, length in enumerate(shape) if length == 1)
-    return np.asarray(signal.sum(axis=copied, keepdims=True))
+    return np.asarray(signal.sum(axis=tuple(at for at, length in enumerate(shape) if length == 1), keepdims=True))
