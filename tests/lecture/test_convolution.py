@@ -55,7 +55,7 @@ def test_where_the_division_leaves_a_rest_the_last_columns_are_seen_by_no_filter
     assert not np.array_equal(layer(padded).numpy(), before)
 
 
-@pytest.mark.parametrize(("w", "k", "s"), itertools.product((5, 8, 28), (1, 2, 3, 5), (1, 2, 3)))
+@pytest.mark.parametrize(("w", "k", "s"), list(itertools.product((5, 8, 28), (1, 2, 3, 5), (1, 2, 3))))
 def test_keras_same_pads_unequally(w: int, k: int, s: int) -> None:
     out, before, behind = same(w, k, s)
     image = RANDOM.normal(size=(1, w, w, 1))
