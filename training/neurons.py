@@ -81,7 +81,7 @@ def two_layers(seed: int, unit: Unit = tanh, scale: float = 0.2) -> TwoLayers:
     """A 2-2-1 with random weights of this standard deviation, and biases 0.
 
     The weights must differ, or both hidden units get the same error signals and stay one unit for ever. They must be
-    small, or tanh starts out flat, where hardly any error signal passes. With ReLU four of five starts fail: a unit
+    small, or tanh starts out flat, where hardly any error signal passes. With ReLU most starts fail: a unit
     that is 0 at all four points gets no error signal, and never comes back (it is dead).
     """
     random = np.random.default_rng(seed)

@@ -4,7 +4,7 @@
 
 Needs wrk (apt-get install wrk) and two CPUs: the service is pinned to one, everything else to the other. A load is
 made by so many connections that ask again as soon as they are answered: once, three and ten times as many as keep the
-service busy. `one digit` is a JSON request past ASGI. `20,000 digits` is a gzip of 50 kB that unpacks to 16 MB. The
+service busy. `one digit` is a JSON request past ASGI. `20,000 digits` is a gzip of 77 kB that unpacks to 16 MB. The
 service may hold 64 MiB of bodies. --root runs another checkout, such as an older commit.
 """
 

@@ -43,7 +43,7 @@ class Counter:
         self.shared = bool(url)
         self._silent_until = 0.0
         if url:
-            from redis.asyncio import ConnectionPool  # 0.1 s, for those who have a Redis
+            from redis.asyncio import ConnectionPool  # needed only where there is a Redis
 
             self._pool = ConnectionPool.from_url(
                 url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S

@@ -18,9 +18,9 @@ from service.digits import Probabilities
 from service.engine.inference import InlineInference
 from service.engine.version import LoadedVersion
 from service.errors import DigitsError
+from service.http.middleware import NOSNIFF
 from service.problems import from_error, internal_error
 from service.server.exchange import Headers, Reply
-from service.telemetry.request_ids import is_valid
 
 log = logging.getLogger("service")
 
@@ -28,7 +28,6 @@ METHOD, PATH = "POST", "/predict"
 GOOD = (
     b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\nx-content-type-options: nosniff\r\n"
 )
-NOSNIFF = (b"x-content-type-options", b"nosniff")
 ASGI_ONLY = {b"content-encoding", b"expect", b"origin", b"sec-fetch-site", b"x-model-version"}
 
 
@@ -48,12 +47,10 @@ class FastPath:
 
     def take(self, headers: Headers, body: bytes, reply: Reply, peer: str = UNKNOWN) -> bool:
         """Whether the fast path accepts the request; then `reply` is called exactly once, now or later."""
-        began_ns, content_type, request_id = perf_counter_ns(), b"", b""
+        began_ns, content_type = perf_counter_ns(), b""
         for name, value in headers:
             if name == b"content-type":
                 content_type = value
-            elif name == b"x-request-id" and not request_id:
-                request_id = value if is_valid(value) else b""
             elif name in ASGI_ONLY or (name == b"accept" and value not in PLAIN):
                 return False
         gate, client = self._gate, None
@@ -71,7 +68,7 @@ class FastPath:
             if client is not None and not gate.spend(client, len(pixels)):  # type: ignore[union-attr]
                 return False
             address = peer if client is None else client.label
-            Request(self, version, request_id or self._ids.new(), began_ns, reply, address).join(pixels)
+            Request(self, version, self._ids.of(headers), began_ns, reply, address).join(pixels)
         except Exception:  # noqa: BLE001 - the ASGI path meets the same error and reports it
             return False
         self.drain.inside += 1

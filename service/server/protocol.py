@@ -201,16 +201,15 @@ class Protocol(Connection):
         exchange, before = self._exchange, self.cycle
         exchange.response_complete = False
         self.cycle = exchange  # type: ignore[assignment]
-        taken = False
         try:
-            taken = self._fast_path.take(self.headers, body, self.reply, self._address)  # type: ignore[union-attr]
-        finally:
-            if not taken:
-                exchange.response_complete = True
-                self.cycle = before
-        if taken:
-            self._held = None
-        return taken
+            if self._fast_path.take(self.headers, body, self.reply, self._address):  # type: ignore[union-attr]
+                self._held = None
+                return True
+        except Exception:  # a mistake of ours, before anything was promised: ASGI takes the request
+            log.exception("the fast path failed")
+        exchange.response_complete = True
+        self.cycle = before
+        return False
 
     def _pass_to_asgi(self) -> None:
         held, self._held = self._held, None

@@ -90,6 +90,8 @@ def test_requests_per_second(models_dir: Path, tmp_path: Path, quota_url: str, p
         for path in ("/health/ready", "/v2/health/live", "/metrics"):
             assert server.client.get(path, headers=mine).status_code == 200
         until(lambda: predict(server, me, past_asgi=past_asgi).status_code == 200, 2 * WINDOW_S + 5)
+        code, log = server.stop()  # no connection to Redis is left open
+    assert code == 0, log
 
 
 def test_digits_per_second_in_every_protocol(models_dir: Path, tmp_path: Path, quota_url: str) -> None:

@@ -213,6 +213,29 @@ def test_a_connection_that_is_over_is_freed_at_once(app: FastAPI) -> None:
     assert left <= 1
 
 
+def test_an_error_of_ours_in_the_fast_path_is_answered(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, by way of ASGI."""
+
+    def fails(*_: Any) -> bool:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(app.fast_path, "take", fails)  # type: ignore[attr-defined]
+
+    async def steps() -> bytes:
+        listener, port = await listen(app, ServerState(), WeakSet())
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(ONE)
+        writer.write_eof()
+        received = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        listener.close()
+        return received
+
+    answers = asyncio.run(steps())
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    assert answers.count(b"HTTP/1.1 ") == 1
+
+
 def test_an_idle_connection_is_closed_and_a_used_one_is_not(app: FastAPI) -> None:
     """After 20 seconds of quiet, not of age, and neither a slow body nor a slow head is quiet.
 
