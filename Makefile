@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Two processes run tests at once; all tests of a file run in the same one, so that its servers are started once
-PYTEST := pytest -n 2 --dist loadfile
+# Two processes run tests at once; all tests of a file run in the same one, so that its servers are started once. One
+# that crashes ends the run: replaced, it would wait for ever for tests to be given to it
+PYTEST := pytest -n 2 --dist loadfile --max-worker-restart=0
 # TensorFlow's start-up lines are noise to a student; its errors still show
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
