@@ -160,7 +160,7 @@ def test_requests_in_flight_end_on_the_version_they_began_with(tmp_path: Path) -
 
 
 def test_all_models_share_one_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(concurrency, "WAIT_S", 0)
+    monkeypatch.setattr(concurrency, "MAX_WAITING", 0)
     publish(tmp_path)
     publish(tmp_path, name="letters")
     live = engine(tmp_path, max_queue_rows=1000)

@@ -42,6 +42,6 @@ def agree(ours: Any, theirs: Any) -> None:
 def test_the_compiled_file_is_that_of_the_source(tmp_path: Path) -> None:
     folder, out = Path(messages.__file__).parent, tmp_path / "out"
     # in a process of its own: where TensorFlow is loaded too, the compiler within it ends this one with SIGSEGV
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{folder}", f"--descriptor_set_out={out}", "inference.proto"]
-    subprocess.run(command, check=True, timeout=60)
+    arguments = [f"-I{folder}", f"--descriptor_set_out={out}", "inference.proto"]
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *arguments], check=True, timeout=60)
     assert out.read_bytes() == (folder / "inference.binpb").read_bytes()
