@@ -16,7 +16,7 @@ from limits.strategies import MovingWindowRateLimiter
 from service.errors import TooManyRequests, pluralize
 
 MINUTE_S = 60
-MAX_KNOWN = 10_000  # pairs of an address and a key that was right
+MAX_KNOWN = 10_000  # pairs of an address and a key that was right, and addresses that sent wrong keys
 
 
 class Guesses:
@@ -30,7 +30,7 @@ class Guesses:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._item = RateLimitItemPerMinute(most_per_min, namespace="guesses")
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._until: dict[str, float] = {}
+        self._until: OrderedDict[str, float] = OrderedDict()  # the address that ceases to be suspect first comes first
 
     def suspect(self, address: str) -> bool:
         """Whether this address has sent a wrong key within the last minute; costs next to nothing."""
@@ -51,10 +51,11 @@ class Guesses:
 
     def wrong(self, address: str) -> None:
         """Count a wrong key."""
-        now = monotonic()
-        if len(self._until) >= MAX_KNOWN:
-            self._until = {each: until for each, until in self._until.items() if until > now}
-        self._until[address] = now + MINUTE_S
+        now, suspects = monotonic(), self._until
+        suspects.pop(address, None)
+        while suspects and (len(suspects) >= MAX_KNOWN or next(iter(suspects.values())) <= now):
+            suspects.popitem(last=False)
+        suspects[address] = now + MINUTE_S
         self._limiter.hit(self._item, address)
 
     def right(self, address: str, key: str) -> None:

@@ -8,6 +8,7 @@ twentieth of the window's amount. So a client is refused at most that much too e
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from math import ceil
 from time import monotonic, time
 
@@ -111,7 +112,8 @@ class Quota:
         self._noun = noun
         self._item = RateLimitItemPerSecond(amount, window_s, namespace=f"{NAMESPACE}/{name}")
         self._handful = max(1, amount // HANDFULS)
-        self._left: dict[str, tuple[int, float]] = {}  # client: how much of its handful, until when
+        # client: how much of its handful, until when; the one that ends first comes first
+        self._left: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def spend(self, client: str, number: int) -> bool:
         """Take `number` at once, from what was counted before, or, in memory, from what is counted now.
@@ -168,11 +170,11 @@ class Quota:
 
     def _keep(self, client: str, more: int) -> None:
         now, left = monotonic(), self._unspent(client) + more
-        if len(self._left) >= MAX_CLIENTS and client not in self._left:
-            self._left = {name: kept for name, kept in self._left.items() if kept[1] > now}
-            if len(self._left) >= MAX_CLIENTS:
-                self._left.clear()
-        self._left[client] = left, now + self._window_s
+        kept = self._left
+        kept.pop(client, None)
+        while kept and (len(kept) >= MAX_CLIENTS or next(iter(kept.values()))[1] <= now):
+            kept.popitem(last=False)
+        kept[client] = left, now + self._window_s
 
 
 class Quotas:

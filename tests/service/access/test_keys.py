@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service.access.gate import Gate
 from service.access.guesses import Guesses
 from service.access.key_file import entries_of_text, read
 from service.access.keys import secret_in
-from service.errors import DigitsError, TooManyRequests
+from service.errors import DigitsError, TooManyRequests, Unauthorized
+from service.settings import Settings
 from tests.support.models import digits, publish
 from tests.support.refusals import check_problem
 from tests.support.server import ROOT, Server, run_to_end
@@ -186,6 +190,25 @@ def test_an_expired_key_is_none(models_dir: Path, tmp_path: Path) -> None:
     assert "2020-01-01 (over)" in keys("list", "--file", str(file)).stdout
 
 
+def test_a_key_that_was_remembered_expires_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is set forward: an address whose key was looked up yesterday is looked at again today."""
+    file, today = tmp_path / "keys.json", datetime.now(UTC)
+    key = added(file, "short", "--expires", (today + timedelta(days=1)).date().isoformat()).encode()
+    gate = Gate(Settings(keys_path=file))
+    headers = [(b"x-api-key", key)]
+    assert gate.enter_at_once("192.0.2.1", headers) is gate.enter_at_once("192.0.2.1", headers) is not None
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            return cls.fromtimestamp((today + timedelta(days=2)).timestamp(), tz)
+
+    monkeypatch.setattr("service.access.keys.datetime", Clock)
+    assert gate.enter_at_once("192.0.2.1", headers) is None
+    with pytest.raises(Unauthorized, match="expired"):
+        asyncio.run(gate.enter(gate.client("192.0.2.1", headers), "predict"))
+
+
 def test_guessing_is_slowed_down_and_locks_nobody_else_out(models_dir: Path, tmp_path: Path) -> None:
     key, other = "k" * 32, "o" * 32
     entries = ",".join(f"{each[0]}:predict:{hashlib.sha256(each.encode()).hexdigest()}" for each in (key, other))
@@ -211,6 +234,9 @@ def test_guesses_are_forgotten_in_the_end() -> None:
         guesses.wrong(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
         guesses.right("::1", str(number))
     assert len(guesses._known) <= 10_000
+    assert len(guesses._until) <= 10_000
+    assert guesses.suspect("10.0.78.32")
+    assert not guesses.suspect("10.0.0.0")
     guesses.check("192.0.2.1", None)
     for _ in range(2):
         guesses.wrong("192.0.2.1")
