@@ -54,7 +54,8 @@ class Guesses:
         now, suspects = monotonic(), self._until
         suspects.pop(address, None)
         while suspects and (len(suspects) >= MAX_KNOWN or next(iter(suspects.values())) <= now):
-            suspects.popitem(last=False)
+            oldest, _ = suspects.popitem(last=False)
+            self._limiter.clear(self._item, oldest)  # what is counted is looked through now and then, all of it
         suspects[address] = now + MINUTE_S
         self._limiter.hit(self._item, address)
 
