@@ -34,7 +34,8 @@ from tests.support.grpc_client import grpc_port
 from tests.support.server import Server
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LESSONS = sorted((ROOT / "docs" / "lecture").glob("*.md"))  # run by tests/lecture/test_pages.py
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *LESSONS]
 ADDRESS, GRPC_ADDRESS = "127.0.0.1:8000", "127.0.0.1:8001"
 ADMIN_KEY = "change-me-to-your-own"
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -187,7 +188,9 @@ def test_what_agrees(written: Any, found: Any, same: bool) -> None:
     assert agrees(written, found) is same
 
 
-CODE = [block.text for page in PAGES if page not in RUN for block in blocks(page) if block.language == "python"]
+CODE = [
+    block.text for page in PAGES if page not in [*RUN, *LESSONS] for block in blocks(page) if block.language == "python"
+]
 
 
 @pytest.mark.parametrize("code", CODE, ids=lambda code: " ".join(code.split()[:6]))

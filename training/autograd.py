@@ -2,8 +2,7 @@
 
 Each operation makes a Value that knows its parents, and the rule by which its error signal gives theirs: a formula
 builds its computation graph while it is computed (forward). `backward` goes through it in reverse topological order,
-so that every Value has its own error signal, `bar` (printed as v with a bar), the derivative of the result by v,
-before it passes it on.
+so that each Value has all of its error signal, `bar` (v with a bar: d result / d v), before it passes it on.
 
     w, x, t = Value(2.0, "w"), Value(0.5, "x"), 1.0
     loss = 0.5 * (sigmoid(w * x) - t) ** 2
@@ -75,7 +74,8 @@ class Value:
         return self * -1.0
 
     def __sub__(self, other: Value | ArrayLike) -> Value:
-        return self + -constant(other)
+        other = constant(other)
+        return Value(self.value - other.value, "-", (self, other), lambda bar: (bar, -bar))
 
     def __rsub__(self, other: ArrayLike) -> Value:
         return constant(other) - self
