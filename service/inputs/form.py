@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from io import BytesIO
 
 from python_multipart.multipart import parse_options_header
 
@@ -45,7 +46,7 @@ async def files_of(body: bytes, content_type: str, max_files: int) -> list[bytes
             continue
         head, content = part
         if b"filename" in _disposition(head):
-            files.append(body[content])
+            files.append(await _copied(body, content))
         else:
             fields += 1
             _check_field(fields, content.stop - content.start)
@@ -54,6 +55,15 @@ async def files_of(body: bytes, content_type: str, max_files: int) -> list[bytes
     if not files:
         raise BadRequest("The multipart body holds no file; send pictures, as curl -F file=@digit.png does.")
     return files
+
+
+async def _copied(body: bytes, content: slice) -> bytes:
+    """A part of the body, copied window by window: 64 MiB at once would hold the event loop for 35 ms."""
+    whole = BytesIO()
+    for start in range(content.start, content.stop, WINDOW_BYTES):
+        whole.write(body[start : min(start + WINDOW_BYTES, content.stop)])
+        await asyncio.sleep(0)
+    return whole.getvalue()
 
 
 def _boundary(content_type: str) -> bytes:
