@@ -31,14 +31,13 @@ from service.app import create_app
 from service.inputs.decoder import SCHEMAS
 from service.settings import Settings
 from tests.support.grpc_client import grpc_port
+from tests.support.pages import FENCE, LESSONS
 from tests.support.server import Server
 
 ROOT = Path(__file__).parents[1]
-LESSONS = sorted((ROOT / "docs" / "lecture").glob("*.md"))  # run by tests/lecture/test_pages.py
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *LESSONS]
 ADDRESS, GRPC_ADDRESS = "127.0.0.1:8000", "127.0.0.1:8001"
 ADMIN_KEY = "change-me-to-your-own"
-FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INCLUDE = re.compile(r"^```\{include\} (\S+)\n```$", re.MULTILINE)
 QUICK = {"list", "promote", "rollback", "stop-trial", "prune"}  # commands of the trainer that need no TensorFlow
 UNSHIPPED = {

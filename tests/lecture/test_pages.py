@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-DOCS = Path(__file__).parents[2] / "docs"
-LESSONS = sorted((DOCS / "lecture").glob("*.md"))
-FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+from tests.support.pages import FENCE, LESSONS
 
 
 @pytest.mark.slow
